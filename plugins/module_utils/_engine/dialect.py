@@ -1,0 +1,153 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one place that knows MySQL's words from MariaDB's.
+
+Facts: https://dev.mysql.com/doc/refman/8.4/en/replication-statements.html and
+https://mariadb.com/kb/en/replication-commands/.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from . import sqltext
+
+MYSQL = "mysql"
+MARIADB = "mariadb"
+
+# Never compared, never repaired, on either vendor, even when named (law 12).
+SYSTEM_DATABASES = frozenset(
+    {"mysql", "sys", "information_schema", "performance_schema", "ndbinfo", "innodb", "mysql_innodb_cluster_metadata"}
+)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The words one server understands, from its flavor and version."""
+
+    flavor: str
+    version: tuple[int, int, int]
+    version_text: str
+
+    @property
+    def is_mariadb(self) -> bool:
+        """Whether the server is a MariaDB."""
+        return self.flavor == MARIADB
+
+    def _mysql_since(self, *version: int) -> bool:
+        return not self.is_mariadb and self.version >= version
+
+    # -- replication ---------------------------------------------------------------------------
+
+    @property
+    def show_binlog_position(self) -> str:
+        """Statement that gives File and Position of the binary log (needs REPLICATION CLIENT / BINLOG MONITOR)."""
+        return "SHOW BINARY LOG STATUS" if self._mysql_since(8, 2) else "SHOW MASTER STATUS"
+
+    @property
+    def show_replica_status(self) -> str:
+        """Statement that gives one row for each replication channel of this server."""
+        if self.is_mariadb:
+            return "SHOW ALL SLAVES STATUS"
+        return "SHOW REPLICA STATUS" if self._mysql_since(8, 0, 22) else "SHOW SLAVE STATUS"
+
+    @property
+    def show_replicas(self) -> str:
+        """Statement that lists the replicas connected to this server."""
+        return "SHOW REPLICAS" if self._mysql_since(8, 0, 22) else "SHOW SLAVE HOSTS"
+
+    @property
+    def channel_column(self) -> str:
+        """Column of the replica status (as normalised by normal_status_name) that names the channel."""
+        return "Connection_name" if self.is_mariadb else "Channel_Name"
+
+    def wait_for_position(self, file: str, position: int, seconds: float, channel: str) -> str:
+        """Query that returns once the applier has executed up to a source's position.
+
+        NULL: the applier is not running; -1: the time is over.
+        (https://dev.mysql.com/doc/refman/8.4/en/replication-functions-synchronization.html,
+        https://mariadb.com/kb/en/master_pos_wait/)
+        """
+        function = "SOURCE_POS_WAIT" if self._mysql_since(8, 0, 26) else "MASTER_POS_WAIT"
+        # Whole seconds: MariaDB rounds 0.4 down to 0, which waits for ever (10.11, measured).
+        arguments = [sqltext.string(file), str(position), str(max(1, round(seconds)))]
+        if channel:
+            arguments.append(sqltext.string(channel))
+        return f"SELECT {function}({', '.join(arguments)})"
+
+    def wait_for_gtids(self, gtids: str, seconds: float) -> str:
+        """MySQL only: query that returns 0 once all of ``gtids`` are applied, 1 when the time is over."""
+        return f"SELECT WAIT_FOR_EXECUTED_GTID_SET({sqltext.string(gtids)}, {max(1, round(seconds))})"
+
+    # -- locks and sessions --------------------------------------------------------------------
+
+    @property
+    def share_lock(self) -> str:
+        """Suffix of a SELECT that locks rows and gaps against writers; needs only SELECT."""
+        return "FOR SHARE" if self._mysql_since(8) else "LOCK IN SHARE MODE"
+
+    @property
+    def session_settings(self) -> dict[str, str]:
+        """Server-specific session variables that lift limits which could cut a read short."""
+        return {"max_statement_time": "0"} if self.is_mariadb else {"max_execution_time": "0"}
+
+    @property
+    def has_roles(self) -> bool:
+        """Whether CURRENT_ROLE() exists."""
+        return self.is_mariadb or self._mysql_since(8)
+
+    @property
+    def _or_super(self) -> str:
+        """SUPER as an alternative; MariaDB took the finer rights out of it (https://mariadb.com/kb/en/grant/#super)."""
+        return "" if self.is_mariadb and self.version >= (11, 0, 1) else "|SUPER"
+
+    @property
+    def monitor_privileges(self) -> tuple[str, ...]:
+        """Global rights needed to watch replication (either of a group separated by '|')."""
+        if self.is_mariadb and self.version >= (10, 5):
+            binlog, replicas = "BINLOG MONITOR|REPLICATION CLIENT", "SLAVE MONITOR|REPLICA MONITOR"
+            return (binlog + self._or_super, replicas + self._or_super, "PROCESS")
+        return ("REPLICATION CLIENT|SUPER", "PROCESS")
+
+    @property
+    def shadow_privileges(self) -> tuple[str, ...]:
+        """Global rights needed on the source to log through a shadow table."""
+        if self.is_mariadb:
+            return ("BINLOG ADMIN" + self._or_super,) if self.version >= (10, 5) else ("SUPER",)
+        return ("SESSION_VARIABLES_ADMIN|SYSTEM_VARIABLES_ADMIN|SUPER",) if self.version >= (8,) else ("SUPER",)
+
+    @property
+    def shadow_data_privileges(self) -> tuple[str, ...]:
+        """Rights needed on the data of the source to make a shadow table; none of them can overwrite a row."""
+        if self.is_mariadb:
+            # Its shadow gets the real name by ALTER TABLE ... RENAME, which wants CREATE and INSERT on it.
+            return ("CREATE TEMPORARY TABLES", "CREATE", "INSERT")
+        return ("CREATE TEMPORARY TABLES",)
+
+
+# Older words of SHOW SLAVE STATUS and their newer names, so that the rest of the engine knows one set.
+_STATUS_WORDS = (("Master", "Source"), ("Slave", "Replica"), ("master", "source"), ("slave", "replica"))
+
+
+def normal_status_name(column: str) -> str:
+    """Translate a column of SHOW SLAVE STATUS / SHOW SLAVE HOSTS into the newer words."""
+    for old, new in _STATUS_WORDS:
+        column = column.replace(old, new)
+    return column
+
+
+def detect(version: str, comment: str) -> Dialect:
+    """Tell the dialect from ``@@version`` and ``@@version_comment``.
+
+    Raises ValueError when no version number can be read.
+    """
+    # 5.5.5- is a prefix that old MariaDB servers put there for the sake of old replicas.
+    found = re.match(r"(?:5\.5\.5-)?(\d+)\.(\d+)\.(\d+)", version)
+    if not found:
+        raise ValueError(f"cannot read a version number from {version!r}")
+    mariadb = "mariadb" in f"{version} {comment}".lower()
+    numbers = (int(found[1]), int(found[2]), int(found[3]))
+    return Dialect(MARIADB if mariadb else MYSQL, numbers, version)

@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What may go wrong, in the words of the domain.
+
+Only the outermost layer (a module, a test) turns these into its own kind of failure.
+Every error says what was found, why it matters and what would allow or mend it.
+"""
+
+from __future__ import annotations
+
+
+class ReplError(Exception):
+    """Base of all errors the engine raises on purpose.
+
+    ``code`` is stable and documented (docs/), ``message`` says what was found and why it is
+    dangerous, ``remedy`` which option, grant or action would allow it.
+    """
+
+    def __init__(self, code: str, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip() + f" [{self.code}]"
+
+
+class UsageError(ReplError):
+    """An option has a value that cannot be used; ``option`` is its name as the user typed it."""
+
+    def __init__(self, option: str, message: str, remedy: str = "") -> None:
+        super().__init__("bad_option", f"{option}: {message}", remedy)
+        self.option = option
+
+
+class ConnectError(ReplError):
+    """No session could be opened to a server."""
+
+
+class Refusal(ReplError):
+    """The whole run is refused before anything was changed."""
+
+
+class TableProblem(ReplError):
+    """One table cannot be compared or repaired; the other tables go on."""
+
+
+class Undecided(ReplError):
+    """No verdict is possible within the limits given (law 3 of the safety model)."""
+
+
+class ServerError(ReplError):
+    """A statement failed on a server. ``errno`` is the server's error number (0: the connection)."""
+
+    def __init__(self, errno: int, message: str, server: str) -> None:
+        super().__init__("server_error", f"{server}: {message} (error {errno})")
+        self.errno = errno
+        self.server = server
+
+
+class LostConnection(ServerError):
+    """The session is gone: server stopped, session killed, network cut. Never reconnected silently."""
+
+    def __init__(self, errno: int, message: str, server: str) -> None:
+        super().__init__(errno, message, server)
+        self.code = "lost_connection"
+
+
+class AccessDenied(ServerError):
+    """The account lacks a right; ``message`` carries the server's own words, which name it."""
+
+    def __init__(self, errno: int, message: str, server: str) -> None:
+        super().__init__(errno, message, server)
+        self.code = "missing_grant"
+
+
+class LockConflict(ServerError):
+    """Lock wait timeout or deadlock: the application goes first, the caller may try again."""
+
+    def __init__(self, errno: int, message: str, server: str) -> None:
+        super().__init__(errno, message, server)
+        self.code = "lock_conflict"
