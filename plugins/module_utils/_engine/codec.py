@@ -1,0 +1,175 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How the value of a column is read exactly, and written back exactly (law 6).
+
+One table of column kinds: what to select so that the bytes that arrive are the value itself,
+and which literal gives these bytes back in any session, on either vendor.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from enum import Enum
+
+from . import sqltext
+from .errors import TableProblem
+from .schema import Column
+
+
+class Kind(Enum):
+    """How a column's value travels."""
+
+    NUMBER = "number"  # its decimal text
+    FLOAT = "float"  # widened to DOUBLE, whose text form holds all its bits
+    ORDINAL = "ordinal"  # BIT, ENUM, SET: as the integer that is stored, whatever the labels look like
+    TEMPORAL = "temporal"  # text, in UTC
+    TEXT = "text"  # bytes in the column's own character set
+    BINARY = "binary"  # bytes
+
+
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year"), Kind.NUMBER),
+    **dict.fromkeys(("float", "double"), Kind.FLOAT),
+    **dict.fromkeys(("bit", "enum", "set"), Kind.ORDINAL),
+    **dict.fromkeys(("date", "time", "datetime", "timestamp"), Kind.TEMPORAL),
+    **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "json", "uuid", "inet4", "inet6"), Kind.TEXT),
+    **dict.fromkeys(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "vector"), Kind.BINARY),
+    **dict.fromkeys(
+        (
+            "geometry",
+            "point",
+            "linestring",
+            "polygon",
+            "multipoint",
+            "multilinestring",
+            "multipolygon",
+            "geomcollection",
+            "geometrycollection",
+        ),
+        Kind.BINARY,
+    ),
+}
+
+_NUMBER = re.compile(rb"-?[0-9]+(\.[0-9]+)?")
+_FLOAT = re.compile(rb"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
+
+# Types without a character set of their own are sent as plain ASCII (UUID, INET) or as utf8mb4 (JSON).
+_DEFAULT_CHARSET = "utf8mb4"
+
+
+def kind(column: Column) -> Kind:
+    """Tell how the column's values travel. Raises TableProblem for a type this version does not know."""
+    try:
+        return _KINDS[column.data_type]
+    except KeyError:
+        raise TableProblem(
+            "unsupported_type",
+            f"column {column.name} has the type {column.column_type}, which this version cannot compare exactly.",
+            "Leave the column out with ignore_columns, or the table with ignore_tables.",
+        ) from None
+
+
+def read_expression(column: Column) -> str:
+    """The SELECT item whose bytes are the value itself."""
+    how = kind(column)
+    if how is Kind.FLOAT:
+        # FLOAT is printed with 6 digits; its product with a DOUBLE 1 keeps every bit, also those of -0.
+        return f"({column.sql} * 1e0)"
+    if how is Kind.ORDINAL:
+        return f"({column.sql} + 0)"
+    return column.sql
+
+
+def is_variable_length(column: Column) -> bool:
+    """Whether the bytes of two values could be mistaken for one another when joined."""
+    return kind(column) in (Kind.TEXT, Kind.BINARY)
+
+
+def literal(column: Column, value: bytes | None) -> str:
+    """Write a value, as read by read_expression, as SQL. Raises ValueError for bytes that are no such value."""
+    if value is None:
+        return "NULL"
+    how = kind(column)
+    if how is Kind.TEXT:
+        return sqltext.text_literal(value, column.charset or _DEFAULT_CHARSET)
+    if how is Kind.BINARY:
+        return sqltext.hex_literal(value)
+    if how is Kind.TEMPORAL:
+        return sqltext.text_literal(value, "ascii")
+    if how is Kind.FLOAT and _FLOAT.fullmatch(value):
+        # Without an exponent it would be a DECIMAL, which knows no -0 and fewer digits.
+        return value.decode("ascii") if b"e" in value else value.decode("ascii") + "e0"
+    if _NUMBER.fullmatch(value):
+        return value.decode("ascii")
+    raise ValueError(f"{column.name}: {value!r} is not a number")
+
+
+def equals(column: Column, value: bytes | None) -> str:
+    """Condition that the column equals the value in the column's own collation."""
+    return f"{column.sql} IS NULL" if value is None else f"{column.sql} = {literal(column, value)}"
+
+
+def shown(column: Column, value: bytes, limit: int = 64) -> str:
+    """Show a value to a person: text as text, bytes as 0x..., long ones cut with their length in bytes.
+
+    Control characters are escaped, so that data cannot steer a terminal.
+    """
+    how = kind(column)
+    if how is Kind.BINARY:
+        return f"0x{value[:limit].hex()}" + _cut(value, limit, len(value))
+    if how is Kind.ORDINAL:
+        return _labels(column, int(value))
+    text = value.decode(_PYTHON_CODECS.get(column.charset or "", "utf-8"), "backslashreplace")
+    escaped = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text[:limit])
+    return "".join(escaped) + _cut(text, limit, len(value))
+
+
+def readable(column: Column, value: bytes | None, limit: int = 64) -> str:
+    """Like shown, with text in quotes and NULL told apart from the text 'NULL'."""
+    if value is None:
+        return "NULL"
+    text = shown(column, value, limit)
+    is_text = kind(column) in (Kind.TEXT, Kind.TEMPORAL) or column.data_type in ("enum", "set")
+    return "'" + text.replace("'", "''") + "'" if is_text else text
+
+
+_PYTHON_CODECS = {
+    "latin1": "cp1252",
+    "ucs2": "utf-16-be",
+    "utf16": "utf-16-be",
+    "utf16le": "utf-16-le",
+    "utf32": "utf-32-be",
+    "latin2": "iso8859-2",
+    "greek": "iso8859-7",
+    "hebrew": "iso8859-8",
+    "latin5": "iso8859-9",
+    "latin7": "iso8859-13",
+    "cp1250": "cp1250",
+    "cp1251": "cp1251",
+    "koi8r": "koi8-r",
+    "sjis": "shift_jis",
+    "cp932": "cp932",
+    "ujis": "euc_jp",
+    "euckr": "euc_kr",
+    "gbk": "gbk",
+    "gb2312": "gb2312",
+    "gb18030": "gb18030",
+    "big5": "big5",
+}
+
+
+def _cut(value: t.Sized, limit: int, length: int) -> str:
+    return "" if len(value) <= limit else f"...({length} bytes)"
+
+
+def _labels(column: Column, number: int) -> str:
+    """The label of an ENUM or the labels of a SET; the bits of a BIT, the number of an invalid ENUM."""
+    if column.data_type == "bit":
+        return f"b'{number:b}'"
+    labels = [label.replace("''", "'") for label in re.findall(r"'((?:[^']|'')*)'", column.column_type)]
+    if column.data_type == "enum":
+        return labels[number - 1] if 0 < number <= len(labels) else str(number)
+    return ",".join(label for bit, label in enumerate(labels) if number >> bit & 1)

@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where a row lies among the others: ranges of a table's key, and conditions that pick rows by it.
+
+A range is open below and closed above, so that ranges follow one another without gap or overlap,
+and the first and last are unbounded, so that rows beyond the other side's ends are seen too.
+Order is always the server's own: the key's collation and direction decide, never Python.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from . import codec, sqltext
+from .schema import Column, Key, Table
+from .session import Row, Session
+
+
+@dataclass(frozen=True)
+class KeyRange:
+    """Rows after ``lower`` up to and including ``upper``, in key order; None is unbounded."""
+
+    lower: Row | None = None
+    upper: Row | None = None
+
+
+@dataclass(frozen=True)
+class KeySpace:
+    """The rows of one table in the order of its key."""
+
+    table: Table
+    key: Key
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The key's columns, in key order."""
+        by_name = {column.name: column for column in self.table.columns}
+        return tuple(by_name[name] for name in self.key.columns)
+
+    @property
+    def read_list(self) -> str:
+        """SELECT items that give the key's exact bytes."""
+        return ", ".join(codec.read_expression(column) for column in self.columns)
+
+    @property
+    def rows_in_order(self) -> str:
+        """FROM clause that makes the server walk along the key."""
+        return f"{self.table.name.sql} FORCE INDEX ({sqltext.quote_name(self.key.name)})"
+
+    @property
+    def has_spellings(self) -> bool:
+        """Whether different bytes can be one key: letter case, accents, trailing spaces, -0 and 0."""
+        return any(codec.kind(column) in (codec.Kind.TEXT, codec.Kind.FLOAT) for column in self.columns)
+
+    def key_of(self, row: Row) -> Row:
+        """The key values of a row of all stored columns."""
+        places = {column.name: place for place, column in enumerate(self.table.stored_columns)}
+        return tuple(row[places[name]] for name in self.key.columns)
+
+    def within(self, span: KeyRange) -> str:
+        """Condition for the rows of a range."""
+        conditions = []
+        if span.lower is not None:
+            conditions.append(self._beyond(span.lower, after=True))
+        if span.upper is not None:
+            conditions.append(self._beyond(span.upper, after=False))
+        return sqltext.conjunction(conditions)
+
+    def any_of(self, keys: t.Sequence[Row]) -> str:
+        """Condition for the rows whose key equals one of ``keys`` (not empty) in the key's collation."""
+        if len(self.columns) == 1:
+            (column,) = self.columns
+            return f"{column.sql} IN ({', '.join(codec.literal(column, key[0]) for key in keys)})"
+        return " OR ".join(
+            "({})".format(sqltext.conjunction(codec.equals(column, value) for column, value in zip(self.columns, key)))
+            for key in keys
+        )
+
+    def boundary(self, session: Session, lower: Row | None, rows: int, where: str | None = None) -> Row | None:
+        """The key ``rows`` rows after ``lower``, or None if fewer are left. Reads the index only. Raises ServerError."""
+        conditions = [self.within(KeyRange(lower))] + ([f"({where})"] if where else [])
+        found = session.rows(
+            f"SELECT {self.read_list} FROM {self.rows_in_order} WHERE {sqltext.conjunction(conditions)}"
+            f" ORDER BY {self._order} LIMIT 1 OFFSET {rows - 1}"
+        )
+        return found[0] if found else None
+
+    @property
+    def _order(self) -> str:
+        return ", ".join(
+            f"{sqltext.quote_name(part.column)}{' DESC' if part.descending else ''}" for part in self.key.parts
+        )
+
+    def _beyond(self, bound: Row, after: bool) -> str:
+        """Rows after a bound, or (not ``after``) up to and including it.
+
+        Written as ``a >= x AND (a > x OR (a = x AND b > y))``: row constructors are not used for
+        ranges by either server, this form is, also where millions of rows share the first column.
+        """
+        alternatives = []
+        equal: list[str] = []
+        for place, (column, part, value) in enumerate(zip(self.columns, self.key.parts, bound)):
+            last = place == len(bound) - 1
+            sign = ">" if after != part.descending else "<"
+            closed = "=" if last and not after else ""
+            alternatives.append(sqltext.conjunction([*equal, f"{column.sql} {sign}{closed} {codec.literal(column, value)}"]))
+            equal.append(codec.equals(column, value))
+        if len(alternatives) == 1:
+            return alternatives[0]
+        first, part = self.columns[0], self.key.parts[0]
+        edge = ">=" if after != part.descending else "<="
+        some = " OR ".join(f"({alternative})" for alternative in alternatives)
+        return f"{first.sql} {edge} {codec.literal(first, bound[0])} AND ({some})"

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the user asked for, as plain immutable values. Field names are option names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .session import Endpoint
+
+
+@dataclass(frozen=True)
+class SourceLogin:
+    """What the user said of the source; None: found from the target or inherited from its login."""
+
+    host: str | None = None
+    port: int | None = None
+    unix_socket: str | None = None
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    connect_timeout: int | None = None
+    ca_cert: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    check_hostname: bool | None = None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the user gave the source's address instead of leaving it to be found."""
+        return bool(self.host or self.unix_socket)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The pair: how to reach the target, what is known of the source, and which channel joins them.
+
+    ``fence_timeout``: seconds to wait for replication to drain, each time.
+    """
+
+    target: Endpoint
+    source: SourceLogin = SourceLogin()
+    channel: str | None = None
+    fence_timeout: float = 60.0
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which tables: names are ``db`` and ``db.table``, with the globs ``*`` and ``?``; empty: all.
+
+    ``where`` is an SQL condition that limits the rows compared; ``ignore_columns`` (``column``,
+    ``table.column`` or ``db.table.column``) are left out of the comparison.
+    """
+
+    databases: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    ignore_databases: tuple[str, ...] = ()
+    ignore_tables: tuple[str, ...] = ()
+    ignore_columns: tuple[str, ...] = ()
+    where: str | None = None
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How hard to work: chunks in parallel on each server, and seconds one chunk should take."""
+
+    workers: int = 1
+    chunk_time: float = 0.5
+
+
+@dataclass(frozen=True)
+class Repair:
+    """How far a repair may go, and where its undo journal is kept."""
+
+    extra_rows: str = "delete"  # delete | keep
+    max_changes: int = 10000
+    max_deletes: int = 1000
+    batch_rows: int = 500
+    undo_dir: str = ""

@@ -1,0 +1,319 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a table is made of, read for all selected tables at once, and whether two definitions agree.
+
+Facts: https://dev.mysql.com/doc/refman/8.4/en/information-schema.html and
+https://mariadb.com/kb/en/information-schema-tables/.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from collections import defaultdict
+from dataclasses import dataclass
+
+from . import sqltext
+from .session import Session
+
+_BASE_TABLES = frozenset({"BASE TABLE", "SYSTEM VERSIONED"})
+_TRANSACTIONAL = frozenset({"innodb", "rocksdb"})
+_INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
+
+
+@dataclass(frozen=True)
+class TableName:
+    """A table's full name."""
+
+    database: str
+    table: str
+
+    @property
+    def sql(self) -> str:
+        """The quoted name."""
+        return f"{sqltext.quote_name(self.database)}.{sqltext.quote_name(self.table)}"
+
+    def __str__(self) -> str:
+        return f"{self.database}.{self.table}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. ``charset`` is None unless the type is a character string."""
+
+    name: str
+    data_type: str
+    column_type: str
+    charset: str | None
+    collation: str | None
+    nullable: bool
+    generated: str  # "" | "virtual" | "stored"
+    expression: str
+
+    @property
+    def sql(self) -> str:
+        """The quoted name."""
+        return sqltext.quote_name(self.name)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the value has a place in the row; a virtual one follows from the others."""
+        return self.generated != "virtual"
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the type is one of the integers."""
+        return self.data_type in _INTEGERS
+
+
+@dataclass(frozen=True)
+class KeyPart:
+    """One part of a key; ``prefix``: the key holds only that many characters (bytes) of the column."""
+
+    column: str
+    prefix: int | None
+    descending: bool
+
+
+@dataclass(frozen=True)
+class Key:
+    """A unique key over plain columns."""
+
+    name: str
+    parts: tuple[KeyPart, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns' names in key order."""
+        return tuple(part.column for part in self.parts)
+
+    @property
+    def has_prefix(self) -> bool:
+        """Whether a part holds only the beginning of its column."""
+        return any(part.prefix for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A trigger: ``event`` is INSERT, UPDATE or DELETE."""
+
+    name: str
+    event: str
+    timing: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's definition on one server, as far as comparison and repair need it."""
+
+    name: TableName
+    kind: str
+    engine: str
+    columns: tuple[Column, ...]
+    unique_keys: tuple[Key, ...]
+    rows_estimate: int
+    triggers: tuple[Trigger, ...] = ()
+    #: Unique keys with an expression among their parts; they are not in unique_keys.
+    functional_keys: tuple[str, ...] = ()
+
+    @property
+    def stored_columns(self) -> tuple[Column, ...]:
+        """The columns that are compared, in table order."""
+        return tuple(column for column in self.columns if column.is_stored)
+
+    @property
+    def key(self) -> Key | None:
+        """The key that tells rows apart: the primary one, else the first unique one without NULLs."""
+        stored = {column.name: column for column in self.stored_columns}
+        usable = [
+            key
+            for key in self.unique_keys
+            if all(name in stored and not stored[name].nullable for name in key.columns)
+        ]
+        return min(usable, key=lambda key: (key.name != "PRIMARY", key.has_prefix, len(key.parts), key.name), default=None)
+
+    @property
+    def is_base_table(self) -> bool:
+        """Whether it holds rows of its own (a view or a sequence does not)."""
+        return self.kind in _BASE_TABLES
+
+    @property
+    def is_versioned(self) -> bool:
+        """Whether MariaDB keeps the history of its rows."""
+        return self.kind == "SYSTEM VERSIONED"
+
+    @property
+    def is_transactional(self) -> bool:
+        """Whether its engine locks rows and rolls back."""
+        return self.engine.lower() in _TRANSACTIONAL
+
+
+def read_tables(session: Session, databases: t.Sequence[str]) -> dict[TableName, Table]:
+    """Read all tables, views and sequences of the databases in a constant number of queries.
+
+    Raises ServerError.
+    """
+    if not databases:
+        return {}
+    within = "({})".format(", ".join(sqltext.string(name) for name in databases))
+    if not session.dialect.is_mariadb and session.dialect.version >= (8, 0, 0):
+        # Fresh row estimates instead of ones cached for a day.
+        session.execute("SET SESSION information_schema_stats_expiry = 0")
+    columns = _read_columns(session, within)
+    keys, functional = _read_unique_keys(session, within)
+    triggers = _read_triggers(session, within)
+    return {
+        name: Table(
+            name=name,
+            kind=_text(row, "kind"),
+            engine=_text(row, "engine"),
+            columns=tuple(columns[name]),
+            unique_keys=tuple(keys[name]),
+            rows_estimate=int(row["estimate"] or 0),
+            triggers=tuple(triggers[name]),
+            functional_keys=tuple(key for table, key in sorted(functional, key=str) if table == name),
+        )
+        for row in session.records(
+            "SELECT TABLE_SCHEMA AS db, TABLE_NAME AS tbl, TABLE_TYPE AS kind, ENGINE AS engine, TABLE_ROWS AS estimate"
+            f" FROM information_schema.TABLES WHERE TABLE_SCHEMA IN {within}"
+        )
+        for name in (_name(row),)
+    }
+
+
+def _read_columns(session: Session, within: str) -> dict[TableName, list[Column]]:
+    found: dict[TableName, list[Column]] = defaultdict(list)
+    for row in session.records(
+        "SELECT TABLE_SCHEMA AS db, TABLE_NAME AS tbl, COLUMN_NAME AS name, DATA_TYPE AS data_type,"
+        " COLUMN_TYPE AS column_type, CHARACTER_SET_NAME AS charset, COLLATION_NAME AS collation,"
+        " IS_NULLABLE AS nullable, EXTRA AS extra, GENERATION_EXPRESSION AS expression"
+        f" FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN {within}"
+        " ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
+    ):
+        found[_name(row)].append(
+            Column(
+                name=_text(row, "name"),
+                data_type=_text(row, "data_type").lower(),
+                column_type=_text(row, "column_type"),
+                charset=_utf8_name(row["charset"]),
+                collation=_utf8_name(row["collation"]),
+                nullable=row["nullable"] == "YES",
+                generated=_generated(_text(row, "extra")),
+                expression=_text(row, "expression"),
+            )
+        )
+    return found
+
+
+def _read_unique_keys(session: Session, within: str) -> tuple[dict[TableName, list[Key]], set[tuple[TableName, str]]]:
+    """The keys over plain columns, and the names of those over expressions."""
+    parts: dict[tuple[TableName, str], list[KeyPart]] = defaultdict(list)
+    functional: set[tuple[TableName, str]] = set()
+    for row in session.records(
+        "SELECT TABLE_SCHEMA AS db, TABLE_NAME AS tbl, INDEX_NAME AS idx, COLUMN_NAME AS name, SUB_PART AS prefix, COLLATION AS direction"
+        f" FROM information_schema.STATISTICS WHERE NON_UNIQUE = 0 AND TABLE_SCHEMA IN {within}"
+        " ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
+    ):
+        place = (_name(row), _text(row, "idx"))
+        if row["name"] is None:
+            functional.add(place)
+        prefix = int(row["prefix"]) if row["prefix"] else None
+        parts[place].append(KeyPart(_text(row, "name"), prefix, row["direction"] == "D"))
+    found: dict[TableName, list[Key]] = defaultdict(list)
+    for (table, key), columns in parts.items():
+        if (table, key) not in functional:
+            found[table].append(Key(key, tuple(columns)))
+    return found, functional
+
+
+def _read_triggers(session: Session, within: str) -> dict[TableName, list[Trigger]]:
+    """Triggers as far as the account may see them: it needs TRIGGER on the table (grants.py checks)."""
+    found: dict[TableName, list[Trigger]] = defaultdict(list)
+    for row in session.records(
+        "SELECT EVENT_OBJECT_SCHEMA AS db, EVENT_OBJECT_TABLE AS tbl, TRIGGER_NAME AS name,"
+        " EVENT_MANIPULATION AS event, ACTION_TIMING AS timing"
+        f" FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA IN {within} ORDER BY 1, 2, 3"
+    ):
+        found[_name(row)].append(Trigger(_text(row, "name"), _text(row, "event"), _text(row, "timing")))
+    return found
+
+
+def _name(row: dict[str, str | None]) -> TableName:
+    return TableName(_text(row, "db"), _text(row, "tbl"))
+
+
+def _text(row: dict[str, str | None], column: str) -> str:
+    return row[column] or ""
+
+
+def _utf8_name(name: str | None) -> str | None:
+    """MySQL renamed utf8 to utf8mb3 (and so its collations); both mean the same."""
+    return re.sub(r"^utf8(?=_|$)", "utf8mb3", name) if name else None
+
+
+def _generated(extra: str) -> str:
+    extra = extra.upper()
+    if "VIRTUAL GENERATED" in extra or extra.startswith("VIRTUAL"):
+        return "virtual"
+    if "STORED GENERATED" in extra or "PERSISTENT" in extra:
+        return "stored"
+    return ""
+
+
+def differences(source: Table, target: Table) -> tuple[str, ...]:
+    """Say how two definitions differ in what matters to the data; an empty tuple if they agree.
+
+    Column order, comments, defaults, secondary non-unique keys and the engine do not matter:
+    the comparison names its columns and replication by statement does too.
+    """
+    found = []
+    ours = {column.name.lower(): column for column in source.columns}
+    theirs = {column.name.lower(): column for column in target.columns}
+    for name in sorted(ours.keys() | theirs.keys()):
+        if name not in theirs:
+            found.append(f"column {name} is missing on the target")
+        elif name not in ours:
+            found.append(f"column {name} is missing on the source")
+        elif _shape(ours[name]) != _shape(theirs[name]):
+            found.append(f"column {name}: source {_describe(ours[name])}, target {_describe(theirs[name])}")
+    if _keys(source) != _keys(target):
+        found.append(f"unique keys: source {_keys(source)}, target {_keys(target)}")
+    return tuple(found)
+
+
+def _shape(column: Column) -> tuple[object, ...]:
+    return (
+        _plain_type(column),
+        column.charset,
+        column.collation,
+        column.nullable,
+        column.generated,
+        re.sub(r"[\s`()]+|\b_utf8mb[34]\b", "", column.expression).lower(),
+    )
+
+
+def _plain_type(column: Column) -> str:
+    """The type without the display width of integers, which MySQL 8 no longer shows."""
+    if column.is_integer and "zerofill" not in column.column_type:
+        return re.sub(r"\(\d+\)", "", column.column_type)
+    return column.column_type
+
+
+def _describe(column: Column) -> str:
+    parts = [column.column_type]
+    if column.charset:
+        parts.append(f"{column.charset}/{column.collation}")
+    parts.append("NULL" if column.nullable else "NOT NULL")
+    if column.generated:
+        parts.append(f"{column.generated} AS ({column.expression})")
+    return " ".join(parts)
+
+
+def _keys(table: Table) -> str:
+    shown = []
+    for key in table.unique_keys:
+        parts = (f"{part.column}{f'({part.prefix})' if part.prefix else ''}{' DESC' if part.descending else ''}" for part in key.parts)
+        shown.append(f"{'PRIMARY' if key.name == 'PRIMARY' else 'UNIQUE'}({', '.join(parts)})")
+    return ", ".join(sorted(shown)) or "none"
