@@ -1,0 +1,141 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From suspicion to verdict: a row is drift only if it differs with replication drained (law 3)."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from . import codec
+from .errors import Undecided
+from .keyspace import KeySpace
+from .schema import Table
+from .session import Row, Session
+
+# Keys looked up in one statement: enough to make round trips cheap, few enough for the optimizer.
+_KEYS_PER_QUERY = 200
+
+# A row counts as drift when its two copies stay as they are over this many drained readings in a row.
+_STABLE_READINGS = 2
+
+# Readings after which a row that keeps changing is given up as undecided.
+_MAX_READINGS = 20
+
+MISSING = "missing"
+EXTRA = "extra"
+DIFFERENT = "different"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row that differs with replication drained.
+
+    ``kind``: missing (the source has it alone), extra (the target alone) or different. ``key``
+    holds the exact bytes of the key in key order, the source's where it has the row. ``source``
+    and ``target`` are the values of the table's stored columns.
+    """
+
+    kind: str
+    key: Row
+    source: Row | None
+    target: Row | None
+
+
+@dataclass(frozen=True)
+class _Copies:
+    """Both copies of a row at one reading."""
+
+    source: Row | None
+    target: Row | None
+
+
+def read_rows(session: Session, table: Table, keys: t.Sequence[Row], lock: str = "") -> dict[Row, Row]:
+    """Read rows by key: requested key → values of all stored columns; absent rows are not in the dict.
+
+    Keys are equal as the key's collation says, so the row found for ``'a'`` may hold ``'A'``.
+    ``lock`` is appended to the query. Raises ServerError: an unreadable row is never an absent one.
+    """
+    if table.key is None:
+        raise ValueError(f"{table.name} has no key to read rows by")
+    space = KeySpace(table, table.key)
+    columns = ", ".join(codec.read_expression(column) for column in table.stored_columns)
+
+    def query(wanted: t.Sequence[Row]) -> dict[Row, Row]:
+        rows = session.rows(f"SELECT {columns} FROM {space.rows_in_order} WHERE {space.any_of(wanted)} {lock}")
+        return {space.key_of(row): row for row in rows}
+
+    found: dict[Row, Row] = {}
+    for start in range(0, len(keys), _KEYS_PER_QUERY):
+        wanted = keys[start : start + _KEYS_PER_QUERY]
+        rows = query(wanted)
+        found.update((key, rows[key]) for key in wanted if key in rows)
+        unanswered = [key for key in wanted if key not in rows]
+        # A row may answer to a key spelt otherwise; if any does, find out which, one key at a time.
+        if unanswered and space.has_spellings and query(unanswered):
+            for key in unanswered:
+                for row in query([key]).values():
+                    found[key] = row
+    return found
+
+
+def confirm(
+    source: Session,
+    target: Session,
+    table: Table,
+    keys: t.Sequence[Row],
+    fence: t.Callable[[], None],
+    columns: frozenset[str] | None = None,
+) -> list[Difference]:
+    """Read the suspected rows again on both servers until each is equal or stably different.
+
+    ``fence`` drains replication in both directions. Both copies are read, replication is drained,
+    both are read again: had either copy not yet arrived at the other side, one of them would
+    have changed in between. ``columns`` limits the comparison to these names. Raises Undecided when
+    replication cannot be drained or rows keep changing, and ServerError.
+    """
+    if not keys:
+        return []
+    space = KeySpace(table, t.cast(t.Any, table.key))
+    compared = [place for place, column in enumerate(table.stored_columns) if columns is None or column.name in columns]
+    verdicts: dict[Row, Difference] = {}
+    pending = _read_both(source, target, table, keys)
+    stable = dict.fromkeys(pending, 0)
+    for _reading in range(_MAX_READINGS):
+        pending = {key: copies for key, copies in pending.items() if _differ(copies, compared)}
+        if not pending:
+            return list(verdicts.values())
+        fence()
+        again = _read_both(source, target, table, list(pending))
+        for key, copies in again.items():
+            stable[key] = stable[key] + 1 if copies == pending[key] and _differ(copies, compared) else 0
+            if stable[key] >= _STABLE_READINGS:
+                difference = _difference(space, copies)
+                verdicts[difference.key] = difference
+        pending = {key: copies for key, copies in again.items() if stable[key] < _STABLE_READINGS}
+    raise Undecided(
+        "rows_keep_changing",
+        f"{table.name}: {len(pending)} suspected rows kept changing over {_MAX_READINGS} readings.",
+        "Run again at a quieter time.",
+    )
+
+
+def _read_both(source: Session, target: Session, table: Table, keys: t.Sequence[Row]) -> dict[Row, _Copies]:
+    ours = read_rows(source, table, keys)
+    theirs = read_rows(target, table, keys)
+    return {key: _Copies(ours.get(key), theirs.get(key)) for key in keys}
+
+
+def _differ(copies: _Copies, compared: t.Sequence[int]) -> bool:
+    if copies.source is None or copies.target is None:
+        return copies.source is not copies.target
+    return any(copies.source[place] != copies.target[place] for place in compared)
+
+
+def _difference(space: KeySpace, copies: _Copies) -> Difference:
+    if copies.source is None:
+        return Difference(EXTRA, space.key_of(t.cast(Row, copies.target)), None, copies.target)
+    kind = MISSING if copies.target is None else DIFFERENT
+    return Difference(kind, space.key_of(copies.source), copies.source, copies.target)

@@ -1,0 +1,125 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A row as one unambiguous string, and a set of rows as one number.
+
+The string of a row is ``NULL map , lengths of text and binary values , values``. It can be read
+back in only one way (the NULL map says which values follow, the lengths where each ends; numbers
+and dates hold no comma), so two different rows never give the same string (law 6).
+
+Each row's string goes through SHA-256; rows are combined by XOR of 64 bits of it (128 on MySQL, whose
+BIT_XOR takes binary strings). SHA-256 is not linear, so equal edits in an even number of rows, swapped
+values and the like do not cancel (law 7), as they do with CRC32. Rows of a table with a key are all
+different, so the XOR of n such values misses a difference with probability 2**-64 for each set
+of rows compared (a bucket), together with the count of rows.
+https://dev.mysql.com/doc/refman/8.4/en/encryption-functions.html#function_sha2
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import codec, sqltext
+from .dialect import Dialect
+from .keyspace import KeyRange, KeySpace
+from .schema import Column, Table
+from .session import Row, Session
+
+# Types whose values may exceed 64 KiB are digested one by one, so that a row's string stays far
+# below max_allowed_packet (a longer one would silently become NULL).
+_LARGE = frozenset({"mediumtext", "longtext", "mediumblob", "longblob", "json", "vector"})
+_LARGE_KINDS_LIMIT = 8  # more TEXT / BLOB columns (64 KiB each) than this, and they are digested too
+_MEDIUM = frozenset({"text", "blob"})
+
+# As strong as a column's own collation (a literal is not), so that no server converts character sets.
+_SEPARATOR = "CAST(',' AS BINARY)"
+
+
+@dataclass(frozen=True)
+class BucketSum:
+    """The rows of one bucket on one server: how many, and their combined fingerprint."""
+
+    rows: int
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """How the rows of one table are fingerprinted so that both servers give the same for the same rows."""
+
+    space: KeySpace
+    columns: tuple[Column, ...]
+    wide: bool  # 128 instead of 64 bits
+    where: str | None = None
+
+    def scan(self, session: Session, span: KeyRange, buckets: int) -> dict[int, BucketSum]:
+        """Count and combine the rows of a range, bucket by bucket, in one pass.
+
+        Rows are spread over ``buckets`` by their key. Raises ServerError.
+        """
+        rows = session.rows(
+            f"SELECT {self._bucket(buckets)}, COUNT(*), {self._combined}"
+            f" FROM {self.space.rows_in_order} WHERE {self._condition(span)}"
+            + (" GROUP BY 1" if buckets > 1 else "")
+        )
+        return {int(bucket or 0): BucketSum(int(count or 0), digest or b"") for bucket, count, digest in rows if count != b"0"}
+
+    def rows(self, session: Session, span: KeyRange, buckets: int, chosen: frozenset[int]) -> dict[Row, bytes]:
+        """The fingerprint of each row of a range that falls into the chosen buckets, by key. Raises ServerError."""
+        conditions = [self._condition(span)]
+        if buckets > 1:
+            conditions.append(f"{self._bucket(buckets)} IN ({', '.join(map(str, sorted(chosen)))})")
+        found = session.rows(
+            f"SELECT {self.space.read_list}, {self._row_hash} FROM {self.space.rows_in_order} WHERE {sqltext.conjunction(conditions)}"
+        )
+        return {row[:-1]: row[-1] or b"" for row in found}
+
+    def _condition(self, span: KeyRange) -> str:
+        within = self.space.within(span)
+        return f"{within} AND ({self.where})" if self.where else within
+
+    def _bucket(self, buckets: int) -> str:
+        if buckets <= 1:
+            return "0"
+        columns = self.space.columns
+        if len(columns) == 1 and columns[0].is_integer:
+            return f"{columns[0].sql} MOD {buckets}"
+        return f"CRC32({_joined(columns)}) MOD {buckets}"
+
+    @property
+    def _combined(self) -> str:
+        if self.wide:
+            return f"BIT_XOR(UNHEX(LEFT(SHA2({_joined(self.columns)}, 256), 32)))"
+        return f"BIT_XOR(CAST(CONV(LEFT(SHA2({_joined(self.columns)}, 256), 16), 16, 10) AS UNSIGNED))"
+
+    @property
+    def _row_hash(self) -> str:
+        return f"UNHEX(LEFT(SHA2({_joined(self.columns)}, 256), 32))"
+
+
+def choose(table: Table, space: KeySpace, source: Dialect, target: Dialect, ignored: frozenset[str] = frozenset(), where: str | None = None) -> Fingerprint:
+    """Choose what both servers can do. ``ignored``: column names left out (never those of the key).
+
+    Raises TableProblem for a column type that cannot be compared.
+    """
+    columns = tuple(
+        column for column in table.stored_columns if column.name not in ignored or column.name in space.key.columns
+    )
+    for column in columns:
+        codec.kind(column)
+    both_mysql = not source.is_mariadb and not target.is_mariadb
+    return Fingerprint(space, columns, both_mysql and min(source.version, target.version) >= (8, 0, 0), where)
+
+
+def _joined(columns: tuple[Column, ...]) -> str:
+    """The row's string; binary, so that the server converts no character set."""
+    medium = sum(column.data_type in _MEDIUM for column in columns)
+    large = _LARGE | (_MEDIUM if medium > _LARGE_KINDS_LIMIT else frozenset())
+    nulls = [f"ISNULL({column.sql})" for column in columns if column.nullable]
+    lengths = [f"LENGTH({column.sql})" for column in columns if codec.is_variable_length(column) and column.data_type not in large]
+    values = [
+        f"SHA2({column.sql}, 256)" if column.data_type in large else codec.read_expression(column) for column in columns
+    ]
+    head = [f"CONCAT({', '.join(nulls)})"] if nulls else []
+    return f"CONCAT_WS({_SEPARATOR}, {', '.join([*head, *lengths, *values])})"

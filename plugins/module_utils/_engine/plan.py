@@ -1,0 +1,90 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a repair would change, and whether it may (law 8: the caps come before the first write)."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from .confirm import DIFFERENT, EXTRA, MISSING, Difference
+from .errors import Refusal, TableProblem
+from .examine import Examination
+from .options import Repair
+from .report import Changes
+from .schema import Table
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """The rows of one table that will be put right, and how many the user wants left alone."""
+
+    table: Table
+    changes: tuple[Difference, ...]
+    left_alone: int = 0
+
+    @property
+    def counts(self) -> Changes:
+        """The plan in numbers, from the target's point of view."""
+
+        def count(kind: str) -> int:
+            return sum(change.kind == kind for change in self.changes)
+
+        return Changes(count(MISSING), count(DIFFERENT), count(EXTRA), self.left_alone)
+
+
+def plan_table(examination: Examination, repair: Repair) -> TablePlan | None:
+    """Plan one table's repair; None if nothing differs.
+
+    Raises TableProblem when the table cannot be repaired safely.
+    """
+    table, target_table = examination.table, examination.target_table
+    if table is None or target_table is None or not examination.differences:
+        return None
+    _refuse_unsafe(table, target_table)
+    keep_extra = repair.extra_rows == "keep"
+    changes = tuple(each for each in examination.differences if not (keep_extra and each.kind == EXTRA))
+    return TablePlan(table, changes, len(examination.differences) - len(changes))
+
+
+def check_caps(plans: t.Iterable[TablePlan], repair: Repair) -> None:
+    """Raise a Refusal when the plans together exceed ``max_changes`` or ``max_deletes``."""
+    counts = sum((plan.counts for plan in plans), Changes())
+    for option, limit, planned, what in (
+        ("max_changes", repair.max_changes, counts.total, "rows to change"),
+        ("max_deletes", repair.max_deletes, counts.deleted, "rows to delete from the target"),
+    ):
+        if planned > limit:
+            raise Refusal(
+                option,
+                f"There are {planned}{'' if option == 'max_deletes' else ' or more'} {what}, the limit is {limit}."
+                " So much drift may mean that the wrong server was taken for the source; nothing was changed.",
+                f"Look at the check's result, then raise {option} if this is really intended.",
+            )
+
+
+def _refuse_unsafe(table: Table, target_table: Table) -> None:
+    if target_table.triggers:
+        listed = ", ".join(f"{trigger.name} ({trigger.timing} {trigger.event})" for trigger in target_table.triggers)
+        raise TableProblem(
+            "triggers",
+            f"{table.name} has triggers on the target that the repair's statements would fire: {listed}."
+            " They would change other rows there, or stop replication.",
+            "This version does not repair tables with triggers on the target.",
+        )
+    for where, each in (("source", table), ("target", target_table)):
+        if not each.is_transactional:
+            raise TableProblem(
+                "engine_not_transactional",
+                f"{table.name} uses the engine {each.engine} on the {where}, which cannot lock or roll back single rows,"
+                " so what is logged could not be proved to be what is there.",
+                "Convert the table to InnoDB, or leave it out with ignore_tables.",
+            )
+    if table.is_versioned or target_table.is_versioned:
+        raise TableProblem(
+            "system_versioned",
+            f"{table.name} is system-versioned: a repair would write its own history on the target.",
+            "This version does not repair system-versioned tables.",
+        )
