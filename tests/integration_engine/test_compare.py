@@ -1,0 +1,292 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The comparison on real pairs: every difference found, none invented."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import compare, options, report
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum
+from integration_engine.support import servers
+from integration_engine.types_zoo import specimens
+
+FLAVORS = ("mariadb-10.11", "mysql-9")
+
+
+def check(pair, database, **selection):
+    """Run the check on one database."""
+    wanted = options.Selection(databases=(database,), **selection)
+    return checksum.run(servers(pair), wanted, options.Pace(), sample_rows=100)
+
+
+def verdict(result, table):
+    """The report on one table."""
+    return next(each for each in result.tables if each.table == table)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_one_wrong_value_of_each_type_is_found_and_no_other(pairs, fresh_database, flavor):
+    pair = pairs(flavor)
+    zoo = specimens(flavor)
+    lenient = "SET SESSION sql_mode = 'ALLOW_INVALID_DATES'"
+    utc = "SET SESSION time_zone = '+00:00'"
+    columns = ", ".join(f"`{each.name}` {each.definition}" + ("" if "null" in each.definition else " NULL") for each in zoo)
+    with fresh_database(pair) as database:
+        pair.a.execute([lenient, utc, f"CREATE TABLE zoo (id int PRIMARY KEY, {columns})"], database=database)
+        good = ", ".join(each.good for each in zoo)
+        pair.a.execute([lenient, utc, *(f"INSERT INTO zoo VALUES ({row}, {good})" for row in range(len(zoo) + 2))], database=database)
+        pair.wait()
+        found = verdict(check(pair, database), "zoo")
+        assert found.status == report.IDENTICAL, found.message
+        pair.b.execute(
+            [lenient, utc, *(f"UPDATE zoo SET `{each.name}` = {each.bad} WHERE id = {row}" for row, each in enumerate(zoo))],
+            database=database,
+            logged=False,
+        )
+        found = verdict(check(pair, database), "zoo")
+    assert {row.key["id"]: row.columns for row in found.sample} == {row: (each.name,) for row, each in enumerate(zoo)}
+    assert (found.missing, found.extra, found.different) == (0, 0, len(zoo))
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_structured_drift_that_crc_cannot_see(pairs, fresh_database, flavor):
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        pair.a.execute("CREATE TABLE t (id int PRIMARY KEY, a varchar(20), b varchar(20))", database=database)
+        rows = ", ".join(f"({row}, 'x#y', 'z{row % 7}')" for row in range(1, 2001))
+        pair.a.execute(f"INSERT INTO t VALUES {rows}", database=database)
+        pair.wait()
+        pair.b.execute(
+            [
+                "UPDATE t SET a = 'x#Y' WHERE id IN (10, 11)",  # the same edit in an even number of rows
+                "UPDATE t SET b = 'z4' WHERE id = 17",  # 17 and 18 swapped
+                "UPDATE t SET b = 'z3' WHERE id = 18",
+                "UPDATE t SET a = 'x', b = 'y#z5' WHERE id = 19",  # the separator moved
+                "UPDATE t SET a = NULL WHERE id = 20",
+            ],
+            database=database,
+            logged=False,
+        )
+        found = verdict(check(pair, database), "t")
+    assert sorted(row.key["id"] for row in found.sample) == [10, 11, 17, 18, 19, 20]
+
+
+KEYS = {
+    "int": ("id int", [str(n) for n in range(-5, 60)]),
+    "unsigned": ("id bigint unsigned", [str(2**64 - 1 - n) for n in range(60)]),
+    "char": ("id char(8)", [f"'k{n}'" for n in range(60)]),
+    "binary": ("id binary(16)", [f"X'{n:032x}'" for n in range(60)]),
+    "datetime": ("id datetime(3)", [f"'2024-02-{1 + n % 28:02} 10:00:00.{n:03}'" for n in range(60)]),
+    "decimal": ("id decimal(20,6)", [f"{n}.000001" for n in range(60)]),
+    "enum": ("id enum('z','y','x','a','b','c')", [f"'{c}'" for c in "zyxabc"]),
+    "timestamp": ("id timestamp(6)", [f"'2024-10-27 00:30:00.{n:06}'" for n in range(60)]),
+    "float": ("id double", [f"{n}e-3" for n in range(60)]),
+    "text": ("id text, UNIQUE KEY other (id(20))", [f"'k{n}'" for n in range(60)]),
+    "bits": ("id bit(40)", [str(n * 1000003) for n in range(60)]),
+}
+
+
+@pytest.mark.parametrize("shape", KEYS)
+@pytest.mark.parametrize("composite", [False, True], ids=["single", "composite"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_keys_of_any_type(pairs, fresh_database, flavor, composite, shape):
+    pair = pairs(flavor)
+    definition, values = KEYS[shape]
+    prefix = "(20)" if shape == "text" else ""
+    key = f"second, id{prefix}" if composite else f"id{prefix}"
+    with fresh_database(pair) as database:
+        pair.a.execute(
+            [
+                "SET SESSION time_zone = '+00:00'",
+                f"CREATE TABLE t ({definition}, second smallint NOT NULL, v int, PRIMARY KEY ({key}))",
+                "INSERT INTO t VALUES " + ", ".join(f"({value}, {place % 3}, {place})" for place, value in enumerate(values)),
+            ],
+            database=database,
+        )
+        pair.wait()
+        pair.b.execute(
+            ["UPDATE t SET v = -1 WHERE v = 1", "DELETE FROM t WHERE v = 2", "DELETE FROM t WHERE v = 3", "UPDATE t SET v = -4 WHERE v = 4"],
+            database=database,
+            logged=False,
+        )
+        pair.a.execute("DELETE FROM t WHERE v = 5", database=database, logged=False)
+        # Tiny chunks, so that every boundary falls between real keys.
+        wanted = options.Selection(databases=(database,))
+        found = verdict(checksum.run(servers(pair), wanted, options.Pace(chunk_time=0.001, workers=2), 100), "t")
+    assert (found.status, found.missing, found.extra, found.different) == (report.DRIFT, 2, 1, 2)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_chunks_leave_no_gap(pairs, fresh_database, flavor, monkeypatch):
+    class SevenRows(compare.ChunkSizer):
+        def feedback(self, rows, seconds):
+            """Stay small."""
+
+    monkeypatch.setattr(compare, "ChunkSizer", lambda chunk_time: SevenRows(chunk_time, rows=7))
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        pair.a.execute(
+            [
+                "CREATE TABLE t (a int, b char(4), c datetime, v int, PRIMARY KEY (a, b, c))",
+                "INSERT INTO t VALUES "
+                + ", ".join(f"({n // 50}, 'k{n // 10 % 5}', '2024-01-01 00:00:{n % 10:02}', {n})" for n in range(500)),
+                "ANALYZE TABLE t",
+            ],
+            database=database,
+        )
+        pair.wait()
+        pair.b.execute(
+            ["UPDATE t SET v = -v - 1 WHERE v % 3 = 0", "INSERT INTO t VALUES (-1, '', '2024-01-01', 1), (999, '', '2024-01-01', 1)"],
+            database=database,
+            logged=False,
+        )
+        pair.b.execute("ANALYZE TABLE t", database=database)
+        pair.wait()
+        found = verdict(check(pair, database), "t")
+    assert found.chunks > 50
+    assert (found.rows, found.missing, found.extra, found.different) == (500, 0, 2, 167)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_collation_equal_keys_are_one_differing_row(pairs, fresh_database, flavor):
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        pair.a.execute(
+            [
+                "CREATE TABLE t (k varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci PRIMARY KEY, v int)",
+                "INSERT INTO t VALUES ('a', 1), ('b ', 2), ('e', 3), ('z', 4)",
+            ],
+            database=database,
+        )
+        pair.wait()
+        pair.b.execute(
+            ["UPDATE t SET k = 'A' WHERE v = 1", "UPDATE t SET k = 'b' WHERE v = 2", "UPDATE t SET k = _utf8mb4 X'C3A9' WHERE v = 3"],
+            database=database,
+            logged=False,
+        )
+        found = verdict(check(pair, database), "t")
+    assert (found.missing, found.extra, found.different) == (0, 0, 3)
+    assert {row.columns for row in found.sample} == {("k",)}
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_no_false_alarm_and_no_missed_drift_under_writes_on_both_sides(pairs, fresh_database, flavor):
+    pair = pairs(flavor)
+    stop = threading.Event()
+
+    def write(server, remainder, database):
+        with server.connect(database=database) as connection, connection.cursor() as cursor:
+            n = 0
+            while not stop.is_set():
+                n += 1
+                cursor.execute(f"UPDATE t SET v = v + 1 WHERE id = {remainder + 4 * (n % 5)}")  # hot rows
+                cursor.execute(f"REPLACE INTO t VALUES ({remainder + 4 * (n % 500)}, {n})")
+                if n % 7 == 0:
+                    cursor.execute(f"DELETE FROM t WHERE id = {remainder + 4 * (n % 300)}")
+                time.sleep(0.001)
+
+    with fresh_database(pair) as database:
+        pair.a.execute("CREATE TABLE t (id int PRIMARY KEY, v int)", database=database)
+        pair.a.execute("INSERT INTO t VALUES " + ", ".join(f"({n}, 0)" for n in range(20000)), database=database)
+        pair.wait()
+        pair.b.execute("UPDATE t SET v = 99 WHERE id IN (6, 10)", database=database, logged=False)
+        writers = [threading.Thread(target=write, args=(pair.a, 0, database)), threading.Thread(target=write, args=(pair.b, 1, database))]
+        for writer in writers:
+            writer.start()
+        try:
+            for _run in range(5):
+                found = verdict(check(pair, database), "t")
+                assert sorted(row.key["id"] for row in found.sample) == [6, 10], found
+        finally:
+            stop.set()
+            for writer in writers:
+                writer.join()
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_lagging_reverse_link_gives_no_verdict(pairs, fresh_database, flavor):
+    """Known failure 1: a fresh row on the target that the source has not applied yet is no drift."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        pair.a.execute(["CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t VALUES (1, 1)"], database=database)
+        pair.wait()
+        pair.a.stop_replica()
+        try:
+            pair.b.execute("INSERT INTO t VALUES (2, 2)", database=database)
+            found = verdict(check(pair, database), "t")
+            assert (found.status, found.reason) == (report.UNDECIDED, "stopped_link")
+        finally:
+            pair.a.start_replica()
+        pair.wait()
+        assert verdict(check(pair, database), "t").status == report.IDENTICAL
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_what_cannot_be_compared_is_said(pairs, fresh_database, flavor):
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        pair.a.execute(
+            [
+                "CREATE TABLE no_key (v int)",
+                "CREATE TABLE nullable_key (v int, UNIQUE KEY (v))",
+                "CREATE TABLE other_type (id int PRIMARY KEY, v int)",
+                "CREATE TABLE fine (id int PRIMARY KEY)",
+                "CREATE VIEW looks AS SELECT * FROM fine",
+            ],
+            database=database,
+        )
+        pair.wait()
+        pair.b.execute("ALTER TABLE other_type MODIFY v bigint", database=database, logged=False)
+        pair.b.execute("CREATE TABLE alone (id int PRIMARY KEY)", database=database, logged=False)
+        pair.a.execute("CREATE TABLE left_behind (id int PRIMARY KEY)", database=database, logged=False)
+        result = check(pair, database)
+        pair.b.execute("DROP TABLE alone", database=database, logged=False)
+        pair.a.execute("DROP TABLE left_behind", database=database, logged=False)
+    assert {table.table: (table.status, table.reason) for table in result.tables} == {
+        "alone": ("error", "missing_on_source"),
+        "fine": ("identical", None),
+        "left_behind": ("error", "missing_on_target"),
+        "looks": ("skipped", "view"),
+        "no_key": ("skipped", "no_key"),
+        "nullable_key": ("skipped", "no_key"),
+        "other_type": ("error", "schema_mismatch"),
+    }
+    assert not result.in_sync
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_killed_read_is_an_error_never_the_end_of_the_data(pairs, fresh_database, flavor):
+    """Known failure 2."""
+    pair = pairs(flavor)
+    stop = threading.Event()
+
+    def killer():
+        with pair.a.connect() as connection, connection.cursor() as cursor:
+            while not stop.is_set():
+                cursor.execute("SELECT id FROM information_schema.processlist WHERE info LIKE '%SHA2(%' AND id <> connection_id()")
+                for (thread,) in cursor.fetchall():
+                    try:
+                        cursor.execute(f"KILL QUERY {thread}")
+                    except Exception:
+                        continue  # already gone
+
+    with fresh_database(pair) as database:
+        pair.a.execute("CREATE TABLE t (id int PRIMARY KEY, v varchar(200))", database=database)
+        for start in range(0, 100_000, 20_000):
+            rows = ", ".join(f"({n}, REPEAT('x', 200))" for n in range(start, start + 20_000))
+            pair.a.execute(f"INSERT INTO t VALUES {rows}", database=database)
+        pair.wait()
+        thread = threading.Thread(target=killer)
+        thread.start()
+        try:
+            found = verdict(check(pair, database), "t")
+        finally:
+            stop.set()
+            thread.join()
+    assert (found.status, found.reason) == (report.ERROR, "server_error")
+    assert (found.missing, found.extra, found.different) == (0, 0, 0)
