@@ -1,0 +1,184 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One replication channel as the replica at its lower end describes it.
+
+Facts: https://dev.mysql.com/doc/refman/8.4/en/show-replica-status.html and
+https://mariadb.com/kb/en/show-replica-status/.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass
+
+from . import dialect as dialects
+from .session import Session
+
+Record = t.Mapping[str, t.Optional[str]]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a replica is told to leave out (https://dev.mysql.com/doc/refman/8.4/en/replication-rules.html).
+
+    ``rewrite_db`` holds the server's own text; ``origins`` the server and domain ids left out.
+    """
+
+    do_db: tuple[str, ...] = ()
+    ignore_db: tuple[str, ...] = ()
+    do_table: tuple[str, ...] = ()
+    ignore_table: tuple[str, ...] = ()
+    wild_do_table: tuple[str, ...] = ()
+    wild_ignore_table: tuple[str, ...] = ()
+    rewrite_db: str = ""
+    origins: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The filters in one line for messages; empty when there are none."""
+        return "; ".join(
+            f"{name}={value if isinstance(value, str) else ','.join(value)}" for name, value in vars(self).items() if value
+        )
+
+    def may_skip(self, database: str, table: str) -> bool:
+        """Whether changes of this table may not be applied, by the servers' order of rules.
+
+        Assumes that the statement's default database is the table's own; when in doubt: True.
+        """
+        # "(from,to),(from,to)" on MySQL, "from->to,from->to" on MariaDB.
+        rewritten = re.split(r"[(),]|->", self.rewrite_db)
+        if (self.do_db and database not in self.do_db) or database in (*self.ignore_db, *rewritten):
+            return True
+        name = f"{database}.{table}"
+        if name in self.do_table:
+            return False
+        if name in self.ignore_table:
+            return True
+        if any(_like(pattern, name) for pattern in self.wild_do_table):
+            return False
+        if any(_like(pattern, name) for pattern in self.wild_ignore_table):
+            return True
+        return bool(self.do_table or self.wild_do_table)
+
+
+@dataclass(frozen=True)
+class Link:
+    """One channel. Its upstream's identity is known only once it has connected: until then id and uuid are None.
+
+    ``lag`` and ``delay`` are seconds; the lag is the server's own guess and proves nothing (fence.py does).
+    ``io_error``/``sql_error`` read "text (error number)", or are empty. ``read_file``/``read_position`` are
+    how far the upstream's binary log was fetched.
+    """
+
+    channel: str
+    source_host: str
+    source_port: int
+    source_server_id: int | None
+    source_uuid: str | None
+    io_running: bool
+    sql_running: bool
+    io_error: str = ""
+    sql_error: str = ""
+    lag: int | None = None
+    delay: int = 0
+    filters: Filters = Filters()
+    auto_position: bool = False
+    retrieved_gtids: str = ""
+    executed_gtids: str = ""
+    read_file: str = ""
+    read_position: int = 0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether both threads run and none reports an error."""
+        return self.problem is None
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps this link from replicating, in words; None when nothing does."""
+        if self.sql_error:
+            return f"the applier stopped: {self.sql_error}"
+        if self.io_error:
+            return f"the receiver cannot read from {self.address}: {self.io_error}"
+        stopped = [name for name, runs in (("receiver (IO)", self.io_running), ("applier (SQL)", self.sql_running)) if not runs]
+        return f"the {' and the '.join(stopped)} thread is not running" if stopped else None
+
+    @property
+    def address(self) -> str:
+        """Address of the upstream server, as this replica reaches it."""
+        return f"{self.source_host}:{self.source_port}"
+
+    @property
+    def name(self) -> str:
+        """The channel for messages; most servers have only the nameless one."""
+        return f"channel '{self.channel}' from {self.address}" if self.channel else f"the channel from {self.address}"
+
+
+def read_links(session: Session) -> tuple[Link, ...]:
+    """Read all channels of a server; none: it is no replica. Raises AccessDenied without the monitoring right."""
+    links = (link_from(record, session.dialect) for record in session.records(session.dialect.show_replica_status))
+    # MySQL's group replication has channels of its own, without a source.
+    return tuple(link for link in links if link.source_host and not link.channel.startswith("group_replication_"))
+
+
+def link_from(record: Record, dialect: dialects.Dialect) -> Link:
+    """Build a Link from one row of the replica status, in old or new words."""
+    status = {dialects.normal_status_name(name): value or "" for name, value in record.items()}
+    lag = status.get("Seconds_Behind_Source", "")
+    return Link(
+        channel=status.get(dialect.channel_column, ""),
+        source_host=status.get("Source_Host", ""),
+        source_port=_int(status, "Source_Port") or 3306,
+        source_server_id=_int(status, "Source_Server_Id") or None,
+        source_uuid=status.get("Source_UUID") or None,
+        # The receiver's third state, "Connecting" or "Preparing", delivers nothing either.
+        io_running=status.get("Replica_IO_Running") == "Yes",
+        sql_running=status.get("Replica_SQL_Running") == "Yes",
+        io_error=_error(status, "Last_IO_Err"),
+        sql_error=_error(status, "Last_SQL_Err"),
+        lag=int(lag) if lag.isdigit() else None,
+        delay=_int(status, "SQL_Delay"),
+        filters=_filters(status),
+        auto_position=status.get("Auto_Position") == "1" or status.get("Using_Gtid", "No") not in ("No", ""),
+        retrieved_gtids=status.get("Retrieved_Gtid_Set") or status.get("Gtid_IO_Pos", ""),
+        executed_gtids=status.get("Executed_Gtid_Set") or status.get("Gtid_Replica_Pos", ""),
+        read_file=status.get("Source_Log_File", ""),
+        read_position=_int(status, "Read_Source_Log_Pos"),
+    )
+
+
+def _int(status: t.Mapping[str, str], name: str) -> int:
+    value = status.get(name, "")
+    return int(value) if value.isdigit() else 0
+
+
+def _error(status: t.Mapping[str, str], name: str) -> str:
+    number, text = _int(status, f"{name}no"), status.get(f"{name}or", "")
+    return f"{text} (error {number})" if number else ""
+
+
+def _filters(status: t.Mapping[str, str]) -> Filters:
+    def names(column: str) -> tuple[str, ...]:
+        return tuple(filter(None, status.get(f"Replicate_{column}", "").split(",")))
+
+    return Filters(
+        do_db=names("Do_DB"),
+        ignore_db=names("Ignore_DB"),
+        do_table=names("Do_Table"),
+        ignore_table=names("Ignore_Table"),
+        wild_do_table=names("Wild_Do_Table"),
+        wild_ignore_table=names("Wild_Ignore_Table"),
+        rewrite_db=status.get("Replicate_Rewrite_DB", ""),
+        origins=names("Ignore_Server_Ids") + names("Do_Domain_Ids") + names("Ignore_Domain_Ids"),
+    )
+
+
+def _like(pattern: str, name: str) -> bool:
+    """Match ``%`` and ``_``, with ``\\`` in front of one that is meant literally."""
+    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
+    wild = {"%": ".*", "_": "."}
+    expression = "".join(wild.get(part) or re.escape(part[-1]) for part in parts)
+    return re.fullmatch(expression, name, re.DOTALL) is not None

@@ -1,0 +1,221 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who replicates from whom: finds the source from the target and proves that it is the one.
+
+Nothing is concluded from addresses: a server is who its server_id (and on MySQL its uuid) says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+from . import grants
+from .errors import AccessDenied, Refusal, UsageError
+from .facts import Replica, ServerFacts, binlog_position, read_facts, read_replicas
+from .links import Link, read_links
+from .options import Servers
+from .session import Endpoint, Session, connect
+
+__all__ = ["OpenPair", "Pair", "Replica", "ServerFacts", "inspect", "locate_source", "open_pair", "open_source"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both servers and every link that touches them.
+
+    ``forward``: source→target as the target sees it; ``reverse``: target→source as the source sees it, None when the
+    source does not replicate from the target. ``*_replicas``: connected replicas other than the partner; None: the
+    account may not see them, which is not the same as there being none. ``*_upstreams``: channels from third servers.
+    ``unverified``: channels of the source that are not connected and whose upstream could be the target.
+    """
+
+    source: ServerFacts
+    target: ServerFacts
+    forward: Link
+    reverse: Link | None = None
+    target_replicas: tuple[Replica, ...] | None = ()
+    source_replicas: tuple[Replica, ...] | None = ()
+    source_upstreams: tuple[Link, ...] = ()
+    target_upstreams: tuple[Link, ...] = ()
+    unverified: tuple[Link, ...] = ()
+
+
+def _links(session: Session) -> tuple[Link, ...]:
+    """Read a server's links; without the right to, refuse with the GRANT that gives it."""
+    try:
+        return read_links(session)
+    except AccessDenied as denied:
+        statements = grants.read(session).missing_for_check(session.dialect)
+        raise Refusal(
+            "missing_grant_check",
+            f"the account may not see whom {session.name} replicates from: {denied.message}.",
+            f"Run on the {session.role}: {'; '.join(statements)}",
+        ) from denied
+
+
+def choose_link(links: tuple[Link, ...], servers: Servers) -> Link:
+    """Pick the target's channel: the one that ``channel`` names, or the only one.
+
+    Raises Refusal ``not_a_replica`` when there is none, UsageError when there are several or none of that name.
+    """
+    if not links:
+        raise Refusal(
+            "not_a_replica",
+            f"the target at {servers.target.address} is no replica: it has no replication channel.",
+            "Log in to the co-master that is to be compared and repaired; a repair reaches it only through replication.",
+        )
+    named = [link for link in links if servers.channel is None or link.channel == servers.channel]
+    if len(named) == 1:
+        return named[0]
+    known = ", ".join(f"'{link.channel}' (from {link.address})" for link in links)
+    if servers.channel is None:
+        raise UsageError("channel", f"the target has more than one replication channel: {known}.", "Name the one to work on.")
+    raise UsageError("channel", f"the target has no channel '{servers.channel}'; it has: {known}.")
+
+
+def locate_source(target: Session, servers: Servers) -> Endpoint:
+    """Find where the source is: as the target's channel names it, overridden by what the user said of it.
+
+    The login is the target's where none is given. Raises what choose_link() raises, Refusal ``missing_grant_check``.
+    """
+    link = choose_link(_links(target), servers)
+    found = servers.target.at(link.source_host, link.source_port)
+    said = {field.name: getattr(servers.source, field.name) for field in fields(servers.source)}
+    return replace(found, **{name: value for name, value in said.items() if value is not None})
+
+
+class OpenPair:
+    """A session to each server, and a way to more of them. Use as a context manager."""
+
+    def __init__(self, source: Session, target: Session) -> None:
+        self.source = source
+        self.target = target
+
+    def __enter__(self) -> OpenPair:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.source.close()
+        self.target.close()
+
+    def new_source(self) -> Session:
+        """Open another session to the source, the caller's to close. Raises ConnectError."""
+        return connect(self.source.endpoint, self.source.role)
+
+    def new_target(self) -> Session:
+        """Open another session to the target, the caller's to close. Raises ConnectError."""
+        return connect(self.target.endpoint, self.target.role)
+
+
+def open_pair(servers: Servers) -> OpenPair:
+    """Connect to the target, find the source from it, connect there.
+
+    Raises ConnectError, UsageError, Refusal (``not_a_replica``, ``missing_grant_check``).
+    """
+    target = connect(servers.target, "target")
+    try:
+        return OpenPair(open_source(target, servers), target)
+    except BaseException:
+        target.close()
+        raise
+
+
+def open_source(target: Session, servers: Servers) -> Session:
+    """Find the source from the target and connect there. Raises what open_pair() raises."""
+    return connect(locate_source(target, servers), "source")
+
+
+def inspect(source: Session, target: Session, servers: Servers) -> Pair:
+    """Describe the pair, after proof that ``source`` is the server the target replicates from.
+
+    Raises Refusal ``same_server``, ``wrong_source`` or ``unverified_source``; what locate_source() raises.
+    """
+    source_facts, target_facts = read_facts(source), read_facts(target)
+    target_links, source_links = _links(target), _links(source)
+    forward = choose_link(target_links, servers)
+    _prove(forward, source, source_facts, target_facts)
+    reverse = next((link for link in source_links if leads_to(link, target_facts)), None)
+    return Pair(
+        source=source_facts,
+        target=target_facts,
+        forward=forward,
+        reverse=reverse,
+        target_replicas=_others(read_replicas(target), source_facts, partner_connected=bool(reverse and reverse.io_running)),
+        source_replicas=_others(read_replicas(source), target_facts, partner_connected=forward.io_running),
+        source_upstreams=tuple(link for link in source_links if leads_to(link, target_facts) is False),
+        target_upstreams=tuple(link for link in target_links if link is not forward),
+        unverified=tuple(link for link in source_links if leads_to(link, target_facts) is None),
+    )
+
+
+def leads_to(link: Link, upstream: ServerFacts) -> bool | None:
+    """Whether the upstream end of a link is this server; None when the link cannot tell.
+
+    MariaDB goes on showing the old server_id after CHANGE MASTER, RESET SLAVE and while it connects elsewhere
+    (10.11, measured), so "another server" is believed only of a link that is connected.
+    """
+    proofs = [link.source_server_id == upstream.server_id] if link.source_server_id else []
+    if link.source_uuid and upstream.uuid:
+        proofs.append(link.source_uuid == upstream.uuid)
+    if not proofs or not (all(proofs) or link.io_running):
+        return None
+    return all(proofs)
+
+
+def _prove(forward: Link, source: Session, facts: ServerFacts, target: ServerFacts) -> None:
+    here = f"the server at {source.endpoint.address}"
+    remedy = "Give the source's address as the module can reach it under 'source' (host, port)."
+    if (facts.uuid, facts.server_id) == (target.uuid, target.server_id):
+        raise Refusal(
+            "same_server", f"{here} is the target itself ({facts.identity}); it cannot be repaired from its own copy.", remedy
+        )
+    proof = leads_to(forward, facts)
+    if proof is None:
+        raise Refusal(
+            "unverified_source",
+            f"{forward.name} of the target is not connected ({forward.problem or 'no identity known'}), so {here} "
+            f"({facts.identity}) cannot be proved to be the one the target replicates from.",
+            "Start or mend replication on the target, then run again.",
+        )
+    if not proof or _fetched_beyond(forward, source):
+        expected = f"server_id {forward.source_server_id}" + (f", uuid {forward.source_uuid}" if forward.source_uuid else "")
+        raise Refusal(
+            "wrong_source",
+            f"{here} ({facts.identity}) is not the one that the target replicates from ({expected}, {forward.name}); "
+            "repairs written there would never reach the target.",
+            remedy,
+        )
+
+
+def _fetched_beyond(link: Link, upstream: Session) -> bool:
+    """Whether a link has read binary log that this server does not have.
+
+    Then it is another server with the same server_id, as clones of MariaDB may have; MySQL's uuid tells them apart.
+    """
+    if link.source_uuid or not link.io_running:
+        return False
+    position = binlog_position(upstream)
+    file = position.get("File") or ""
+    if not link.read_file or not file:
+        return False
+    name, fetched = file.rpartition("."), link.read_file.rpartition(".")
+    if name[0] != fetched[0] or not (name[2].isdigit() and fetched[2].isdigit()):
+        return name[0] != fetched[0]
+    return (int(fetched[2]), link.read_position) > (int(name[2]), int(position.get("Position") or 0))
+
+
+def _others(replicas: tuple[Replica, ...] | None, partner: ServerFacts, partner_connected: bool) -> tuple[Replica, ...] | None:
+    """Leave the partner out; among nameless connections one is taken to be its own while it is connected."""
+    if replicas is None:
+        return None
+    known = [replica for replica in replicas if replica.server_id and not _is(replica, partner)]
+    nameless = [replica for replica in replicas if not replica.server_id]
+    return (*known, *nameless[1 if partner_connected else 0 :])
+
+
+def _is(replica: Replica, server: ServerFacts) -> bool:
+    if replica.uuid and server.uuid:
+        return replica.uuid == server.uuid
+    return replica.server_id == server.server_id

@@ -1,0 +1,144 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every hazard: found when it is there, silent when not, and grave only where it must be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.facts import Replica, ServerFacts
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.grants import parse
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.hazards import (
+    BLOCKER,
+    INFO,
+    WARNING,
+    Evidence,
+    blockers,
+    judge,
+)
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.links import Filters, Link
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.topology import Pair
+
+ALL = parse("`m`@`%`", ["GRANT ALL PRIVILEGES ON *.* TO `m`@`%`"])
+SOURCE = ServerFacts(
+    "source",
+    "db1",
+    3306,
+    "mariadb",
+    "10.11.19-MariaDB",
+    1,
+    binlog_format="ROW",
+    auto_increment_increment=2,
+    auto_increment_offset=1,
+)
+TARGET = replace(SOURCE, role="target", host="db2", server_id=2, auto_increment_offset=2, read_only=True)
+FORWARD = Link("", "db1", 3306, 1, None, io_running=True, sql_running=True)
+REVERSE = replace(FORWARD, source_host="db2", source_server_id=2)
+PAIR = Pair(SOURCE, TARGET, FORWARD, REVERSE)
+REPLICA = Replica(3, "db3", 3306)
+
+
+def found(repair: bool = True, named: bool = False, gtids: str = "", **changes) -> dict[str, str]:
+    pair = replace(PAIR, **changes)
+    return {hazard.code: hazard.severity for hazard in judge(Evidence(pair, ALL, ALL, named, (), gtids, repair))}
+
+
+def test_a_sound_pair_has_none():
+    assert found() == {}
+    assert found(repair=False) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "for_check", "for_repair"),
+    [
+        ({"forward": replace(FORWARD, io_running=False)}, "stopped_link", WARNING, BLOCKER),
+        ({"reverse": replace(REVERSE, sql_running=False)}, "stopped_link", WARNING, BLOCKER),
+        ({"forward": replace(FORWARD, sql_running=False, sql_error="1062")}, "link_error", WARNING, BLOCKER),
+        ({"forward": replace(FORWARD, delay=60)}, "delayed_link", WARNING, BLOCKER),
+        ({"forward": replace(FORWARD, filters=Filters(ignore_db=("x",)))}, "replication_filter", WARNING, WARNING),
+        ({"source": replace(SOURCE, binlog_filters="Binlog_Do_DB=x")}, "replication_filter", WARNING, WARNING),
+        ({"unverified": (REVERSE,), "reverse": None}, "unverified_channel", WARNING, BLOCKER),
+        ({"source_upstreams": (FORWARD,)}, "source_is_replica", BLOCKER, BLOCKER),
+        ({"target_upstreams": (FORWARD,)}, "multi_source_target", WARNING, WARNING),
+        ({"source": replace(SOURCE, read_only=True)}, "source_read_only", WARNING, BLOCKER),
+        ({"target": replace(TARGET, read_only=False)}, "both_writable", INFO, INFO),
+        ({"source": replace(SOURCE, binlog=False)}, "binlog_off", WARNING, BLOCKER),
+        ({"target": replace(TARGET, binlog=False)}, "binlog_off", WARNING, BLOCKER),
+        ({"target": replace(TARGET, skip_errors="1062")}, "skip_errors", WARNING, WARNING),
+        ({"target": replace(TARGET, exec_mode="IDEMPOTENT")}, "idempotent_left_on", WARNING, WARNING),
+        ({"target": replace(TARGET, binlog_format="MIXED")}, "binlog_format_differs", INFO, INFO),
+        ({"target": replace(TARGET, time_zone="SYSTEM", system_time_zone="CET")}, "time_zone_differs", INFO, INFO),
+        ({"target": replace(TARGET, sql_mode="ANSI_QUOTES")}, "sql_mode_differs", INFO, INFO),
+        ({"target": replace(TARGET, collation_server="utf8mb4_bin")}, "collation_differs", INFO, INFO),
+        ({"target": replace(TARGET, version="11.8.6-MariaDB")}, "version_differs", INFO, INFO),
+        ({"target": replace(TARGET, flavor="mysql", version="9.7.4")}, "version_differs", WARNING, BLOCKER),
+        ({"target": replace(TARGET, galera=True)}, "galera", BLOCKER, BLOCKER),
+        ({"source": replace(SOURCE, group_replication=True)}, "group_replication", BLOCKER, BLOCKER),
+        ({"target_replicas": (REPLICA,)}, "downstream_replicas", INFO, BLOCKER),
+        ({"source_replicas": (REPLICA,)}, "sibling_replicas", INFO, WARNING),
+        ({"target_replicas": None}, "replicas_unknown", INFO, BLOCKER),
+    ],
+)
+def test_each_danger(changes, code, for_check, for_repair):
+    assert found(repair=False, **changes) == {code: for_check}
+    assert found(repair=True, **changes) == {code: for_repair}
+
+
+def test_a_plain_replica_may_be_without_binary_log():
+    assert found(reverse=None, target=replace(TARGET, binlog=False)) == {}
+
+
+def test_a_read_only_mysql_source_still_logs_a_repair():
+    servers = {"source": replace(SOURCE, flavor="mysql", version="9.7.4", read_only=True)}
+    assert found(**servers, target=replace(TARGET, flavor="mysql", version="9.7.4")) == {"source_read_only": WARNING}
+
+
+@pytest.mark.parametrize(
+    ("steps", "collide"), [((2, 1, 2, 2), False), ((1, 1, 1, 1), True), ((2, 1, 2, 1), True), ((10, 1, 5, 3), False)]
+)
+def test_auto_increments_collide_by_arithmetic(steps, collide):
+    source = replace(SOURCE, auto_increment_increment=steps[0], auto_increment_offset=steps[1])
+    target = replace(TARGET, auto_increment_increment=steps[2], auto_increment_offset=steps[3], read_only=False)
+    assert ("auto_increment_collision" in found(source=source, target=target)) is collide
+
+
+def test_the_user_may_name_a_source_that_is_a_replica():
+    assert found(named=True, source_upstreams=(FORWARD,)) == {"source_is_replica": WARNING}
+
+
+def test_errant_gtids_are_shown_and_cut():
+    (hazard,) = judge(Evidence(PAIR, ALL, ALL, errant_gtids="u:1," * 100))
+    assert (hazard.code, hazard.severity) == ("errant_gtids", WARNING)
+    assert len(hazard.message) < 400
+
+
+def test_missing_grants_name_the_server_and_the_statement():
+    few = parse("`m`@`%`", ["GRANT SELECT, TRIGGER ON `shop`.* TO `m`@`%`"])
+    hazards = judge(Evidence(PAIR, few, ALL, repair=True))
+    assert [(hazard.code, hazard.server) for hazard in blockers(hazards)] == [
+        ("missing_grant_check", "source"),
+        ("missing_grant_repair", "source"),
+    ]
+    assert "GRANT BINLOG MONITOR, SLAVE MONITOR, PROCESS ON *.* TO `m`@`%`" in hazards[0].remedy
+    assert "GRANT CREATE TEMPORARY TABLES, CREATE, INSERT ON `shop`.* TO `m`@`%`" in hazards[1].remedy
+    assert [hazard.code for hazard in judge(Evidence(PAIR, few, ALL))] == ["missing_grant_check"]
+
+
+def test_grants_that_were_not_understood_do_not_block():
+    odd = parse("`m`@`%`", ["GRANT SOMETHING NEW"])
+    hazards = judge(Evidence(PAIR, odd, ALL, repair=True))
+    assert blockers(hazards) == ()
+    assert "SOMETHING NEW" in hazards[0].message
+
+
+def test_every_hazard_says_what_to_do():
+    changes = {
+        "target": replace(TARGET, galera=True, read_only=False),
+        "source_replicas": (REPLICA,),
+        "target_replicas": (REPLICA,),
+    }
+    assert all(hazard.remedy and hazard.message for hazard in judge(Evidence(replace(PAIR, **changes), ALL, ALL)))
