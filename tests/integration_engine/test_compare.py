@@ -252,8 +252,8 @@ def test_what_cannot_be_compared_is_said(pairs, fresh_database, flavor):
         "fine": ("identical", None),
         "left_behind": ("error", "missing_on_target"),
         "looks": ("skipped", "view"),
-        "no_key": ("skipped", "no_key"),
-        "nullable_key": ("skipped", "no_key"),
+        "no_key": ("identical", None),
+        "nullable_key": ("identical", None),
         "other_type": ("error", "schema_mismatch"),
     }
     assert not result.in_sync
@@ -290,3 +290,32 @@ def test_a_killed_read_is_an_error_never_the_end_of_the_data(pairs, fresh_databa
             thread.join()
     assert (found.status, found.reason) == (report.ERROR, "server_error")
     assert (found.missing, found.extra, found.different) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_table_without_a_key_is_compared_as_a_multiset(pairs, fresh_database, flavor):
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        pair.a.execute(
+            [
+                "CREATE TABLE t (a int, b varchar(20), c float, UNIQUE KEY (a))",
+                "INSERT INTO t VALUES " + ", ".join(f"(NULL, 'same', {n % 7})" for n in range(700)),
+                "INSERT INTO t VALUES " + ", ".join(f"({n}, 'own', {n})" for n in range(300)),
+            ],
+            database=database,
+        )
+        pair.wait()
+        assert verdict(check(pair, database), "t").status == report.IDENTICAL
+        pair.b.execute(
+            [
+                "DELETE FROM t WHERE a IS NULL AND c = 3 LIMIT 2",  # an even number of equal copies
+                "INSERT INTO t VALUES (NULL, 'same', 4), (NULL, 'same', 4)",
+                "UPDATE t SET b = 'Own' WHERE a = 17",
+            ],
+            database=database,
+            logged=False,
+        )
+        found = verdict(check(pair, database), "t")
+    assert (found.rows, found.missing, found.extra, found.different) == (1000, 3, 3, 0)
+    copies = {(row.key["b"], row.key["c"]): (row.copies.source, row.copies.target) for row in found.sample}
+    assert copies == {("same", "3"): (100, 98), ("same", "4"): (100, 102), ("own", "17"): (1, 0), ("Own", "17"): (0, 1)}

@@ -35,13 +35,21 @@ class Difference:
 
     ``kind``: missing (the source has it alone), extra (the target alone) or different. ``key``
     holds the exact bytes of the key in key order, the source's where it has the row. ``source``
-    and ``target`` are the values of the table's stored columns.
+    and ``target`` are the values of the table's stored columns. In a table without a key, ``key`` is
+    the whole row and the copies say how many equal rows each side has.
     """
 
     kind: str
     key: Row
     source: Row | None
     target: Row | None
+    source_copies: int = 1
+    target_copies: int = 1
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the target are concerned."""
+        return max(1, abs(self.source_copies - self.target_copies))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import time
 import typing as t
 from dataclasses import dataclass, replace
 
-from . import compare, confirm, fingerprint, present, schema
+from . import compare, confirm, fingerprint, multiset, present, schema
 from .errors import ReplError, TableProblem, Undecided
 from .keyspace import KeySpace
 from .lanes import Lane
@@ -103,7 +103,7 @@ def examine(
     return replace(found, report=replace(found.report, seconds=round(time.monotonic() - started, 3)))
 
 
-_LEFT_OUT = frozenset({"no_key", "view", "sequence"})
+_LEFT_OUT = frozenset({"view", "sequence"})
 
 
 def _problem(selected: Selected, status: str, problem: ReplError) -> TableReport:
@@ -120,14 +120,30 @@ def _examine(
     sample_rows: int,
     keep: int,
 ) -> Examination:
-    table, target_table, space = _comparable(selected)
+    table, target_table = _comparable(selected)
     scouts = crew.ready()
-    ignored = ignored_columns(selected.name, wanted.ignore_columns)
+    tally = _Tally(table, sample_rows, keep)
+    if table.key is None:
+        _examine_multiset(scouts, table, wanted, max(table.rows_estimate, target_table.rows_estimate), fence, tally)
+    else:
+        _examine_keyed(crew, KeySpace(table, table.key), target_table, wanted, pace, fence, tally)
+    return Examination(tally.report(), table, target_table, tuple(tally.kept))
+
+
+def _examine_keyed(
+    crew: Crew,
+    space: KeySpace,
+    target_table: Table,
+    wanted: Selection,
+    pace: Pace,
+    fence: t.Callable[[], None],
+    tally: _Tally,
+) -> None:
+    table, scouts = space.table, crew.ready()
+    ignored = ignored_columns(table.name, wanted.ignore_columns)
     prints = fingerprint.choose(table, space, scouts.source.dialect, scouts.target.dialect, ignored, wanted.where)
     larger = scouts.source if table.rows_estimate >= target_table.rows_estimate else scouts.target
     estimate = max(table.rows_estimate, target_table.rows_estimate)
-
-    tally = _Tally(table, sample_rows, keep)
     compared = frozenset(column.name for column in prints.columns)
     pending: list[Row] = []
 
@@ -142,11 +158,21 @@ def _examine(
         if len(pending) >= _SUSPECTS_AT_ONCE:
             settle()
     settle()
-    return Examination(tally.report(), table, target_table, tuple(tally.kept))
 
 
-def _comparable(selected: Selected) -> tuple[Table, Table, KeySpace]:
-    """Both definitions and the key space, if the table can be compared. Raises TableProblem."""
+def _examine_multiset(
+    lane: Lane, table: Table, wanted: Selection, estimate: int, fence: t.Callable[[], None], tally: _Tally
+) -> None:
+    columns = fingerprint.compared_columns(table, ignored_columns(table.name, wanted.ignore_columns))
+    found = multiset.scan(lane, table, columns, estimate, wanted.where)
+    tally.chunks, tally.rows = 1, found.rows
+    for start in range(0, len(found.suspects), _SUSPECTS_AT_ONCE):
+        some = found.suspects[start : start + _SUSPECTS_AT_ONCE]
+        tally.add(multiset.confirm(lane, table, columns, some, fence))
+
+
+def _comparable(selected: Selected) -> tuple[Table, Table]:
+    """Both definitions, if the table can be compared. Raises TableProblem."""
     ours, theirs = selected.source, selected.target
     if ours is None or theirs is None:
         where, other = ("target", "source") if theirs is None else ("source", "target")
@@ -166,13 +192,7 @@ def _comparable(selected: Selected) -> tuple[Table, Table, KeySpace]:
             f"{selected.name} is defined differently on the two servers: {'; '.join(found)}.",
             "Make the definitions equal (on the source; replication carries it) before comparing data.",
         )
-    if ours.key is None:
-        raise TableProblem(
-            "no_key",
-            f"{selected.name} has neither a primary key nor a unique key without NULLs, so its rows cannot be told apart.",
-            "Add a primary key, or leave the table out with ignore_tables.",
-        )
-    return ours, theirs, KeySpace(ours, ours.key)
+    return ours, theirs
 
 
 class _Tally:
@@ -197,15 +217,16 @@ class _Tally:
                 if difference.key in self._seen:
                     continue
                 self._seen.add(difference.key)
-            self._counts[difference.kind] += 1
+            self._counts[difference.kind] += difference.rows
             if len(self.sample) < self._sample_rows:
                 self.sample.append(difference)
             if len(self.kept) < self._keep:
                 self.kept.append(difference)
 
     def _has_two_spellings(self, difference: confirm.Difference) -> bool:
-        space = KeySpace(self._table, t.cast(schema.Key, self._table.key))
-        return difference.target is not None and space.key_of(difference.target) != difference.key
+        if self._table.key is None or difference.target is None:
+            return False
+        return KeySpace(self._table, self._table.key).key_of(difference.target) != difference.key
 
     def report(self) -> TableReport:
         """The table's verdict."""

@@ -85,17 +85,17 @@ class Fingerprint:
         columns = self.space.columns
         if len(columns) == 1 and columns[0].is_integer:
             return f"{columns[0].sql} MOD {buckets}"
-        return f"CRC32({_joined(columns)}) MOD {buckets}"
+        return f"CRC32({joined(columns)}) MOD {buckets}"
 
     @property
     def _combined(self) -> str:
         if self.wide:
-            return f"BIT_XOR(UNHEX(LEFT(SHA2({_joined(self.columns)}, 256), 32)))"
-        return f"BIT_XOR(CAST(CONV(LEFT(SHA2({_joined(self.columns)}, 256), 16), 16, 10) AS UNSIGNED))"
+            return f"BIT_XOR(UNHEX(LEFT(SHA2({joined(self.columns)}, 256), 32)))"
+        return f"BIT_XOR(CAST(CONV(LEFT(SHA2({joined(self.columns)}, 256), 16), 16, 10) AS UNSIGNED))"
 
     @property
     def _row_hash(self) -> str:
-        return f"UNHEX(LEFT(SHA2({_joined(self.columns)}, 256), 32))"
+        return f"UNHEX(LEFT(SHA2({joined(self.columns)}, 256), 32))"
 
 
 def choose(table: Table, space: KeySpace, source: Dialect, target: Dialect, ignored: frozenset[str] = frozenset(), where: str | None = None) -> Fingerprint:
@@ -103,17 +103,21 @@ def choose(table: Table, space: KeySpace, source: Dialect, target: Dialect, igno
 
     Raises TableProblem for a column type that cannot be compared.
     """
-    columns = tuple(
-        column for column in table.stored_columns if column.name not in ignored or column.name in space.key.columns
-    )
-    for column in columns:
-        codec.kind(column)
+    columns = compared_columns(table, ignored - set(space.key.columns))
     both_mysql = not source.is_mariadb and not target.is_mariadb
     return Fingerprint(space, columns, both_mysql and min(source.version, target.version) >= (8, 0, 0), where)
 
 
-def _joined(columns: tuple[Column, ...]) -> str:
-    """The row's string; binary, so that the server converts no character set."""
+def compared_columns(table: Table, ignored: frozenset[str]) -> tuple[Column, ...]:
+    """The columns that are compared. Raises TableProblem for a type that cannot be."""
+    columns = tuple(column for column in table.stored_columns if column.name not in ignored)
+    for column in columns:
+        codec.kind(column)
+    return columns
+
+
+def joined(columns: tuple[Column, ...]) -> str:
+    """SQL for a row's string; binary, so that the server converts no character set."""
     medium = sum(column.data_type in _MEDIUM for column in columns)
     large = _LARGE | (_MEDIUM if medium > _LARGE_KINDS_LIMIT else frozenset())
     nulls = [f"ISNULL({column.sql})" for column in columns if column.nullable]

@@ -66,6 +66,12 @@ def check_caps(plans: t.Iterable[TablePlan], repair: Repair) -> None:
 
 
 def _refuse_unsafe(table: Table, target_table: Table) -> None:
+    if table.key is None:
+        raise TableProblem(
+            "no_key",
+            f"{table.name} has neither a primary key nor a unique key without NULLs, so its rows cannot be told apart.",
+            "Add a primary key, or leave the table out with ignore_tables; this version compares it, but does not repair it.",
+        )
     if target_table.triggers:
         listed = ", ".join(f"{trigger.name} ({trigger.timing} {trigger.event})" for trigger in target_table.triggers)
         raise TableProblem(

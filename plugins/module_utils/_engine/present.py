@@ -11,7 +11,7 @@ import typing as t
 from . import codec
 from .confirm import EXTRA, MISSING, Difference
 from .keyspace import KeySpace
-from .report import DiffBlock, SampleRow, Shown
+from .report import Copies, DiffBlock, SampleRow, Shown
 from .schema import Column, Table
 from .session import Row
 
@@ -28,6 +28,7 @@ def sample(table: Table, difference: Difference) -> SampleRow:
         columns=tuple(column.name for column in columns) if difference.source and difference.target else (),
         source=_values(table, columns, difference.source),
         target=_values(table, columns, difference.target),
+        copies=None if table.key else Copies(difference.source_copies, difference.target_copies),
     )
 
 
@@ -54,7 +55,7 @@ def key_text(table: Table, key: Row) -> str:
 
 
 def _key_columns(table: Table) -> tuple[Column, ...]:
-    return KeySpace(table, table.key).columns if table.key else ()
+    return KeySpace(table, table.key).columns if table.key else table.stored_columns
 
 
 def _shown_columns(table: Table, difference: Difference) -> tuple[Column, ...]:

@@ -20,14 +20,27 @@ Shown = t.Union[None, int, str]
 
 
 @dataclass(frozen=True)
+class Copies:
+    """How many equal rows each side has, in a table without a key."""
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True)
 class SampleRow:
-    """One differing row for people: its key, the columns that differ and both sides' values."""
+    """One differing row for people: its key, the columns that differ and both sides' values.
+
+    In a table without a key, ``key`` is the whole row, ``source`` and ``target`` hold nothing more (or null
+    where that side has no copy), and ``copies`` counts the equal rows.
+    """
 
     kind: str
     key: dict[str, Shown]
     columns: tuple[str, ...]
     source: dict[str, Shown] | None
     target: dict[str, Shown] | None
+    copies: Copies | None = None
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,13 @@ def column(name: str, data_type: str, nullable: bool = True) -> Column:
 
 def test_the_sql_is_what_the_model_above_says():
     columns = (column("n", "int"), column("s", "varchar"), column("t", "varchar", nullable=False))
-    assert fingerprint._joined(columns) == (
+    assert fingerprint.joined(columns) == (
         "CONCAT_WS(CAST(',' AS BINARY), CONCAT(ISNULL(`n`), ISNULL(`s`)), LENGTH(`s`), LENGTH(`t`), `n`, `s`, `t`)"
     )
 
 
 def test_long_values_are_digested_so_that_the_string_stays_below_the_packet_limit():
-    assert "SHA2(`doc`, 256)" in fingerprint._joined((column("doc", "longtext"),))
+    assert "SHA2(`doc`, 256)" in fingerprint.joined((column("doc", "longtext"),))
     many = tuple(column(f"c{n}", "text") for n in range(9))
-    assert "SHA2(`c0`, 256)" in fingerprint._joined(many)
-    assert "SHA2" not in fingerprint._joined(many[:8])
+    assert "SHA2(`c0`, 256)" in fingerprint.joined(many)
+    assert "SHA2" not in fingerprint.joined(many[:8])

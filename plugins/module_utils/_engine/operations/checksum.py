@@ -1,0 +1,84 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Compare the selected tables of a pair; read-only (law 11)."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ..errors import Undecided
+from ..examine import Crew, Examination, examine
+from ..fence import fence_both
+from ..options import Pace, Selection, Servers
+from ..report import IDENTICAL, SKIPPED, UNDECIDED, ChecksumReport, ServerReport, TableReport, summarize
+from ..selection import Selected, select
+from ..topology import OpenPair, Pair, ServerFacts, open_pair
+from . import info
+
+#: Reasons for leaving out something that is no table; they do not spoil ``in_sync``.
+NOT_TABLES = frozenset({"view", "sequence"})
+
+
+def run(servers: Servers, selection: Selection, pace: Pace, sample_rows: int) -> ChecksumReport:
+    """Compare and report. Raises ReplError when nothing at all can be compared."""
+    started = time.monotonic()
+    with open_pair(servers) as connections:
+        pair, hazards = info.preflight(connections.source, connections.target, servers, for_repair=False)
+        found = examine_all(connections, pair, servers, selection, pace, sample_rows, keep=0)
+        tables = tuple(examination.report for examination in found)
+        return ChecksumReport(
+            in_sync=all_identical(tables),
+            tables=tables,
+            summary=summarize(tables, time.monotonic() - started),
+            source=server_report(pair.source),
+            target=server_report(pair.target),
+            hazards=hazards,
+        )
+
+
+def examine_all(
+    connections: OpenPair, pair: Pair, servers: Servers, selection: Selection, pace: Pace, sample_rows: int, keep: int
+) -> tuple[Examination, ...]:
+    """Examine every selected table. ``keep``: differences handed on, over all tables.
+
+    Raises UsageError for a selection that names what does not exist. When replication cannot be
+    drained at the start, every table is undecided and none is read.
+    """
+    chosen = select(connections.source, connections.target, selection)
+
+    def fence() -> None:
+        fence_both(connections.source, connections.target, pair, servers.fence_timeout)
+
+    try:
+        fence()
+    except Undecided as exc:
+        return tuple(Examination(_undecided(selected, exc)) for selected in chosen)
+    found: list[Examination] = []
+    with Crew(connections.new_source, connections.new_target, pace.workers) as crew:
+        for selected in chosen:
+            found.append(examine(crew, selected, selection, pace, fence, sample_rows, keep))
+            keep -= len(found[-1].differences)
+    return tuple(found)
+
+
+def all_identical(tables: t.Iterable[TableReport]) -> bool:
+    """Whether every table was compared and is identical."""
+    return all(is_identical(table) for table in tables)
+
+
+def is_identical(table: TableReport) -> bool:
+    """Whether a table was compared and is identical, or is no table at all."""
+    return table.status == IDENTICAL or (table.status == SKIPPED and table.reason in NOT_TABLES)
+
+
+def server_report(facts: ServerFacts) -> ServerReport:
+    """The short form of a server's facts."""
+    return ServerReport(facts.host, facts.port, facts.server_id, facts.version, facts.flavor)
+
+
+def _undecided(selected: Selected, problem: Undecided) -> TableReport:
+    message = f"{problem.message} {problem.remedy}".strip()
+    return TableReport(selected.name.database, selected.name.table, UNDECIDED, problem.code, message)
