@@ -14,6 +14,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum
 from integration_engine.support import servers
 from integration_engine.types_zoo import specimens
+from sandbox import co_masters
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
 
@@ -319,3 +320,50 @@ def test_a_table_without_a_key_is_compared_as_a_multiset(pairs, fresh_database, 
     assert (found.rows, found.missing, found.extra, found.different) == (1000, 3, 3, 0)
     copies = {(row.key["b"], row.key["c"]): (row.copies.source, row.copies.target) for row in found.sample}
     assert copies == {("same", "3"): (100, 98), ("same", "4"): (100, 102), ("own", "17"): (1, 0), ("Own", "17"): (0, 1)}
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_filtered_table_is_skipped_with_the_reason(flavor):
+    with co_masters(flavor, options_b={"replicate-wild-ignore-table": "%.private%"}) as pair:
+        pair.a.execute("CREATE DATABASE shop")
+        pair.a.execute(["CREATE TABLE private_notes (id int PRIMARY KEY)", "CREATE TABLE fine (id int PRIMARY KEY)"], database="shop")
+        pair.wait()
+        pair.b.execute("CREATE TABLE private_notes (id int PRIMARY KEY, v int)", database="shop", logged=False)
+        result = check(pair, "shop")
+    assert {table.table: (table.status, table.reason) for table in result.tables} == {
+        "private_notes": ("skipped", "filtered"),
+        "fine": ("identical", None),
+    }
+    assert not result.in_sync
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_work_waits_for_the_pause_file_and_ends_with_max_runtime(pairs, fresh_database, tmp_path, flavor):
+    pair = pairs(flavor)
+    pause = tmp_path / "pause"
+    pause.touch()
+    with fresh_database(pair) as database:
+        pair.a.execute(["CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)"], database=database)
+        pair.wait()
+        wanted = options.Selection(databases=(database,))
+        held = options.Pace(pause_file=str(pause), max_runtime=2)
+        found = verdict(checksum.run(servers(pair), wanted, held, 10), "t")
+        assert (found.status, found.reason) == (report.UNDECIDED, "max_runtime")
+        threading.Timer(1, pause.unlink).start()
+        started = time.monotonic()
+        found = verdict(checksum.run(servers(pair), wanted, options.Pace(pause_file=str(pause)), 10), "t")
+        assert found.status == report.IDENTICAL
+        assert time.monotonic() - started > 0.9
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_work_waits_for_lag_and_busy_servers(pairs, fresh_database, flavor):
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        pair.a.execute(["CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t VALUES (1, 1)"], database=database)
+        pair.wait()
+        busy = options.Pace(max_threads_running=0, max_runtime=2)
+        wanted = options.Selection(databases=(database,))
+        assert verdict(checksum.run(servers(pair), wanted, busy, 10), "t").reason == "max_runtime"
+        calm = options.Pace(max_threads_running=1000, max_lag=1000, max_runtime=60)
+        assert verdict(checksum.run(servers(pair), wanted, calm, 10), "t").status == report.IDENTICAL

@@ -41,12 +41,20 @@ class Chunk:
     seconds: float
 
 
-def compare(lanes: t.Sequence[Lane], scout: Session, fingerprint: Fingerprint, estimate: int, chunk_time: float) -> t.Iterator[Chunk]:
+def compare(
+    lanes: t.Sequence[Lane],
+    scout: Session,
+    fingerprint: Fingerprint,
+    estimate: int,
+    chunk_time: float,
+    may_go_on: t.Callable[[], None],
+) -> t.Iterator[Chunk]:
     """Compare a table chunk by chunk, as many at once as there are lanes; yields in order of completion.
 
     ``scout`` is a session of its own, on the server with more rows, that finds where each chunk ends
-    while the lanes work. ``estimate``: about how many rows that server has. Raises ServerError: a
-    read that failed is never taken for the end of the data.
+    while the lanes work. ``estimate``: about how many rows that server has. ``may_go_on`` is asked before
+    each chunk and returns when it may begin. Raises what that raises, and ServerError: a read that
+    failed is never taken for the end of the data.
     """
     sizer = ChunkSizer(chunk_time)
     idle: queue.SimpleQueue[Lane] = queue.SimpleQueue()
@@ -64,6 +72,7 @@ def compare(lanes: t.Sequence[Lane], scout: Session, fingerprint: Fingerprint, e
     with ThreadPoolExecutor(max_workers=len(lanes), thread_name_prefix="lane") as pool:
         try:
             for span, rows in _spans(scout, fingerprint, estimate, sizer):
+                may_go_on()
                 running.add(pool.submit(work, span, rows))
                 # One chunk more than there are lanes is cut ahead, so that no lane waits for the scout.
                 while len(running) > len(lanes):

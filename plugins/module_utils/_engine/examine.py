@@ -82,17 +82,18 @@ def examine(
     wanted: Selection,
     pace: Pace,
     fence: t.Callable[[], None],
+    may_go_on: t.Callable[[], None],
     sample_rows: int,
     keep: int,
 ) -> Examination:
     """Compare one table on both servers. Never raises an engine error: it becomes the table's status.
 
-    ``fence`` drains replication both ways (and raises Undecided where it cannot). ``keep``: how many
-    confirmed differences are handed on; all are counted.
+    ``fence`` drains replication both ways (and raises Undecided where it cannot), ``may_go_on`` returns
+    when a piece of work may begin. ``keep``: how many confirmed differences are handed on; all are counted.
     """
     started = time.monotonic()
     try:
-        found = _examine(crew, selected, wanted, pace, fence, sample_rows, keep)
+        found = _examine(crew, selected, wanted, pace, fence, may_go_on, sample_rows, keep)
     except Undecided as exc:
         found = Examination(_problem(selected, UNDECIDED, exc))
     except TableProblem as exc:
@@ -117,16 +118,18 @@ def _examine(
     wanted: Selection,
     pace: Pace,
     fence: t.Callable[[], None],
+    may_go_on: t.Callable[[], None],
     sample_rows: int,
     keep: int,
 ) -> Examination:
+    may_go_on()
     table, target_table = _comparable(selected)
     scouts = crew.ready()
     tally = _Tally(table, sample_rows, keep)
     if table.key is None:
         _examine_multiset(scouts, table, wanted, max(table.rows_estimate, target_table.rows_estimate), fence, tally)
     else:
-        _examine_keyed(crew, KeySpace(table, table.key), target_table, wanted, pace, fence, tally)
+        _examine_keyed(crew, KeySpace(table, table.key), target_table, wanted, pace, fence, may_go_on, tally)
     return Examination(tally.report(), table, target_table, tuple(tally.kept))
 
 
@@ -137,6 +140,7 @@ def _examine_keyed(
     wanted: Selection,
     pace: Pace,
     fence: t.Callable[[], None],
+    may_go_on: t.Callable[[], None],
     tally: _Tally,
 ) -> None:
     table, scouts = space.table, crew.ready()
@@ -151,7 +155,7 @@ def _examine_keyed(
         tally.add(confirm.confirm(scouts.source, scouts.target, table, pending, fence, compared))
         pending.clear()
 
-    for chunk in compare.compare(crew.lanes, larger, prints, estimate, pace.chunk_time):
+    for chunk in compare.compare(crew.lanes, larger, prints, estimate, pace.chunk_time, may_go_on):
         tally.chunks += 1
         tally.rows += chunk.rows
         pending.extend(chunk.suspects)

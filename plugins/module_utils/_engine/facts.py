@@ -56,6 +56,12 @@ class ServerFacts:
         """Role, address and id, for messages."""
         return f"the {self.role} ({self.host}:{self.port}, server_id {self.server_id})"
 
+    def logs(self, database: str) -> bool:
+        """Whether changes of tables in ``database`` are in this server's binary log, if it writes one."""
+        rules = dict(part.split("=", 1) for part in self.binlog_filters.split("; ") if part)
+        do, ignore = (rules.get(name, "") for name in ("Binlog_Do_DB", "Binlog_Ignore_DB"))
+        return (not do or database in do.split(",")) and database not in ignore.split(",")
+
     @property
     def identity(self) -> str:
         """server_id and uuid, for messages."""

@@ -63,10 +63,20 @@ class Selection:
 
 @dataclass(frozen=True)
 class Pace:
-    """How hard to work: chunks in parallel on each server, and seconds one chunk should take."""
+    """How hard to work, and when to hold back.
+
+    ``workers``: chunks in parallel on each server; ``chunk_time``: seconds one chunk should take. Work
+    waits while a link between the two lags more than ``max_lag`` seconds, while a server runs more than
+    ``max_threads_running`` statements, and while the file ``pause_file`` exists. After ``max_runtime``
+    seconds no new work is begun.
+    """
 
     workers: int = 1
     chunk_time: float = 0.5
+    max_lag: float | None = None
+    max_threads_running: int | None = None
+    max_runtime: float | None = None
+    pause_file: str | None = None
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,15 @@ class Pair:
     target_upstreams: tuple[Link, ...] = ()
     unverified: tuple[Link, ...] = ()
 
+    def filter_on(self, database: str, table: str) -> str:
+        """What may keep changes of a table from flowing between the two, in either direction; empty if nothing does."""
+        for upstream, link in ((self.source, self.forward), (self.target, self.reverse)):
+            if link and not upstream.logs(database):
+                return f"{upstream.name} does not log it ({upstream.binlog_filters})"
+            if link and link.filters.may_skip(database, table):
+                return f"{link.name} leaves it out ({link.filters.text})"
+        return ""
+
 
 def _links(session: Session) -> tuple[Link, ...]:
     """Read a server's links; without the right to, refuse with the GRANT that gives it."""

@@ -1,0 +1,72 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""When to hold back: the application and the replicas go first, and the user may pause or end the run."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+
+from .errors import Undecided
+from .links import read_links
+from .options import Pace
+from .session import Session
+
+# Seconds between two looks at the servers: a look costs a few queries.
+_LOOK_EVERY = 0.5
+
+
+@dataclass
+class Throttle:
+    """Asked before each piece of work; returns when the work may go on.
+
+    ``source`` and ``target`` are sessions of the caller's thread. Time counts from its making.
+    """
+
+    pace: Pace
+    source: Session
+    target: Session
+    started: float = field(default_factory=time.monotonic)
+    _looked: float = 0.0
+
+    def wait(self) -> None:
+        """Return once nothing asks to hold back. Raises Undecided ``max_runtime``, and ServerError."""
+        while True:
+            self._end()
+            if time.monotonic() - self._looked < _LOOK_EVERY:
+                return
+            if not self.reason():
+                self._looked = time.monotonic()
+                return
+            time.sleep(_LOOK_EVERY)
+
+    def reason(self) -> str:
+        """Why work must wait at this moment; empty when it need not. Raises ServerError."""
+        if self.pace.pause_file and os.path.exists(self.pace.pause_file):
+            return f"{self.pace.pause_file} exists"
+        for session in (self.source, self.target):
+            if self.pace.max_threads_running is not None:
+                running = _threads_running(session)
+                if running > self.pace.max_threads_running:
+                    return f"{session.name} has {running} threads running"
+            if self.pace.max_lag is not None:
+                for link in read_links(session):
+                    if link.healthy and (link.lag or 0) > self.pace.max_lag:
+                        return f"{link.name} lags {link.lag} s behind"
+        return ""
+
+    def _end(self) -> None:
+        if self.pace.max_runtime is not None and time.monotonic() - self.started > self.pace.max_runtime:
+            raise Undecided(
+                "max_runtime",
+                f"The time given by max_runtime ({self.pace.max_runtime:g} s) is over.",
+                "Raise max_runtime, or select fewer tables for each run.",
+            )
+
+
+def _threads_running(session: Session) -> int:
+    """Statements at work on a server, ours among them."""
+    return int(session.record("SHOW GLOBAL STATUS LIKE 'Threads_running'").get("Value") or 0)
