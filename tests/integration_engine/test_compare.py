@@ -12,11 +12,23 @@ import time
 import pytest
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import compare, options, report
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Undecided, UsageError
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.pace import ChunkSizer
 from integration_engine.support import servers
 from integration_engine.types_zoo import specimens
 from sandbox import co_masters
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
+
+
+class SevenRows(ChunkSizer):
+    """Chunks stay small, so that a small table has many."""
+
+    def __init__(self, chunk_time):
+        super().__init__(chunk_time, rows=7)
+
+    def feedback(self, rows, seconds):
+        """Learn nothing."""
 
 
 def check(pair, database, **selection):
@@ -124,11 +136,7 @@ def test_keys_of_any_type(pairs, fresh_database, flavor, composite, shape):
 
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_chunks_leave_no_gap(pairs, fresh_database, flavor, monkeypatch):
-    class SevenRows(compare.ChunkSizer):
-        def feedback(self, rows, seconds):
-            """Stay small."""
-
-    monkeypatch.setattr(compare, "ChunkSizer", lambda chunk_time: SevenRows(chunk_time, rows=7))
+    monkeypatch.setattr(compare, "ChunkSizer", SevenRows)
     pair = pairs(flavor)
     with fresh_database(pair) as database:
         pair.a.execute(
@@ -367,3 +375,56 @@ def test_work_waits_for_lag_and_busy_servers(pairs, fresh_database, flavor):
         assert verdict(checksum.run(servers(pair), wanted, busy, 10), "t").reason == "max_runtime"
         calm = options.Pace(max_threads_running=1000, max_lag=1000, max_runtime=60)
         assert verdict(checksum.run(servers(pair), wanted, calm, 10), "t").status == report.IDENTICAL
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_run_that_was_ended_goes_on_from_its_state_file(pairs, fresh_database, tmp_path, monkeypatch, flavor):
+    from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import state, throttle
+
+    monkeypatch.setattr(state, "_WRITE_EVERY", 0)
+    monkeypatch.setattr(throttle, "_LOOK_EVERY", 0.01)
+    monkeypatch.setattr(compare, "ChunkSizer", SevenRows)
+    looks = {"allowed": 10}
+
+    def until(self):
+        looks["allowed"] -= 1
+        if looks["allowed"] < 0:
+            raise Undecided("max_runtime", "the time is over")
+
+    monkeypatch.setattr(throttle.Throttle, "wait", until)
+    pair = pairs(flavor)
+    path = tmp_path / "state"
+    pace = options.Pace(state_file=str(path))
+    with fresh_database(pair) as database:
+        rows = ", ".join(f"({n}, {n})" for n in range(200))
+        pair.a.execute(
+            ["CREATE TABLE a (id int PRIMARY KEY, v int)", f"INSERT INTO a VALUES {rows}", "ANALYZE TABLE a"], database=database
+        )
+        pair.a.execute(["CREATE TABLE b LIKE a", "INSERT INTO b SELECT * FROM a", "ANALYZE TABLE b"], database=database)
+        pair.wait()
+        pair.b.execute(["UPDATE a SET v = 0 WHERE id IN (3, 190)", "DELETE FROM b WHERE id IN (2, 199)"], database=database, logged=False)
+        wanted = options.Selection(databases=(database,))
+        for _run in range(20):
+            looks["allowed"] = 10
+            result = checksum.run(servers(pair), wanted, pace, 10)
+            if result.summary.undecided == 0:
+                break
+            assert oct(path.stat().st_mode & 0o777) == "0o600"
+        assert not path.exists()
+        assert _run > 3, "it never had to go on"
+        found = {table.table: table for table in result.tables}
+        assert (found["a"].rows, found["a"].different, found["a"].missing) == (200, 2, 0)
+        assert (found["b"].rows, found["b"].different, found["b"].missing) == (200, 0, 2)
+        assert [row.key["id"] for row in found["a"].sample] == [3, 190]
+
+        # An altered table is read from its beginning; another question too.
+        looks["allowed"] = 10
+        checksum.run(servers(pair), wanted, pace, 10)
+        pair.a.execute("ALTER TABLE a ADD COLUMN w int", database=database)
+        pair.wait()
+        looks["allowed"] = 10_000
+        result = checksum.run(servers(pair), wanted, pace, 10)
+        assert verdict(result, "a").rows == 200
+        path.write_text("{}")
+        with pytest.raises(UsageError, match="state_file"):
+            checksum.run(servers(pair), wanted, pace, 10)

@@ -34,8 +34,13 @@ _ROWS_IN_MEMORY = 20_000
 
 @dataclass(frozen=True)
 class Chunk:
-    """One compared range: rows the source has there, and keys whose rows seem to differ."""
+    """One compared range: rows the source has there, and keys whose rows seem to differ.
 
+    ``number`` counts the chunks in key order from 0.
+    """
+
+    number: int
+    span: KeyRange
     rows: int
     suspects: tuple[Row, ...]
     seconds: float
@@ -48,12 +53,13 @@ def compare(
     estimate: int,
     chunk_time: float,
     may_go_on: t.Callable[[], None],
+    lower: Row | None = None,
 ) -> t.Iterator[Chunk]:
     """Compare a table chunk by chunk, as many at once as there are lanes; yields in order of completion.
 
     ``scout`` is a session of its own, on the server with more rows, that finds where each chunk ends
     while the lanes work. ``estimate``: about how many rows that server has. ``may_go_on`` is asked before
-    each chunk and returns when it may begin. Raises what that raises, and ServerError: a read that
+    each chunk and returns when it may begin. ``lower``: begin after this key. Raises what that raises, and ServerError: a read that
     failed is never taken for the end of the data.
     """
     sizer = ChunkSizer(chunk_time)
@@ -61,19 +67,19 @@ def compare(
     for lane in lanes:
         idle.put(lane)
 
-    def work(span: KeyRange, rows: int) -> Chunk:
+    def work(number: int, span: KeyRange, rows: int) -> Chunk:
         lane = idle.get()
         try:
-            return _compare_chunk(lane, fingerprint, span, rows)
+            return _compare_chunk(lane, fingerprint, number, span, rows)
         finally:
             idle.put(lane)
 
     running: set[Future[Chunk]] = set()
     with ThreadPoolExecutor(max_workers=len(lanes), thread_name_prefix="lane") as pool:
         try:
-            for span, rows in _spans(scout, fingerprint, estimate, sizer):
+            for number, (span, rows) in enumerate(_spans(scout, fingerprint, estimate, sizer, lower)):
                 may_go_on()
-                running.add(pool.submit(work, span, rows))
+                running.add(pool.submit(work, number, span, rows))
                 # One chunk more than there are lanes is cut ahead, so that no lane waits for the scout.
                 while len(running) > len(lanes):
                     yield from _finished(running, sizer)
@@ -93,9 +99,10 @@ def _finished(running: set[Future[Chunk]], sizer: ChunkSizer) -> t.Iterator[Chun
         yield chunk
 
 
-def _spans(scout: Session, fingerprint: Fingerprint, estimate: int, sizer: ChunkSizer) -> t.Iterator[tuple[KeyRange, int]]:
+def _spans(
+    scout: Session, fingerprint: Fingerprint, estimate: int, sizer: ChunkSizer, lower: Row | None
+) -> t.Iterator[tuple[KeyRange, int]]:
     """Cut the key space; the last range has no upper end, so that rows beyond it are seen."""
-    lower: Row | None = None
     if estimate > sizer.rows:
         while True:
             rows = sizer.rows
@@ -107,7 +114,7 @@ def _spans(scout: Session, fingerprint: Fingerprint, estimate: int, sizer: Chunk
     yield KeyRange(lower), sizer.rows if lower else estimate
 
 
-def _compare_chunk(lane: Lane, fingerprint: Fingerprint, span: KeyRange, rows: int) -> Chunk:
+def _compare_chunk(lane: Lane, fingerprint: Fingerprint, number: int, span: KeyRange, rows: int) -> Chunk:
     started = time.monotonic()
     buckets = min(_MAX_BUCKETS, rows // _BUCKET_ROWS + 1)
     ours, theirs = lane.both(lambda session: fingerprint.scan(session, span, buckets))
@@ -118,7 +125,7 @@ def _compare_chunk(lane: Lane, fingerprint: Fingerprint, span: KeyRange, rows: i
         here, there = lane.both(lambda session, some=some: fingerprint.rows(session, span, buckets, some))  # type: ignore[misc]
         suspects.extend(key for key, digest in here.items() if there.get(key) != digest)
         suspects.extend(key for key in there if key not in here)
-    return Chunk(sum(bucket.rows for bucket in ours.values()), tuple(suspects), seconds)
+    return Chunk(number, span, sum(bucket.rows for bucket in ours.values()), tuple(suspects), seconds)
 
 
 def _batches(differing: list[int], ours: dict[int, BucketSum], theirs: dict[int, BucketSum]) -> t.Iterator[frozenset[int]]:

@@ -68,7 +68,7 @@ class Pace:
     ``workers``: chunks in parallel on each server; ``chunk_time``: seconds one chunk should take. Work
     waits while a link between the two lags more than ``max_lag`` seconds, while a server runs more than
     ``max_threads_running`` statements, and while the file ``pause_file`` exists. After ``max_runtime``
-    seconds no new work is begun.
+    seconds no new work is begun. ``state_file``: where a check notes how far it is, to go on from there.
     """
 
     workers: int = 1
@@ -77,6 +77,7 @@ class Pace:
     max_threads_running: int | None = None
     max_runtime: float | None = None
     pause_file: str | None = None
+    state_file: str = ""
 
 
 @dataclass(frozen=True)

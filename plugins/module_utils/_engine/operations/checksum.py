@@ -10,11 +10,13 @@ import time
 import typing as t
 
 from ..errors import Undecided
-from ..examine import Crew, Examination, examine
+from ..crew import Crew
+from ..examine import Examination, Examiner
 from ..fence import fence_both
 from ..options import Pace, Selection, Servers
 from ..report import IDENTICAL, SKIPPED, UNDECIDED, ChecksumReport, ServerReport, TableReport, summarize
 from ..selection import Selected, select
+from ..state import StateFile
 from ..throttle import Throttle
 from ..topology import OpenPair, Pair, ServerFacts, open_pair
 from . import info
@@ -58,15 +60,21 @@ def examine_all(
     except Undecided as exc:
         return tuple(Examination(_undecided(selected, exc)) for selected in chosen)
     throttle = Throttle(pace, connections.source, connections.target)
+    state = StateFile(pace.state_file, (pair.source.identity, pair.target.identity, selection))
     found: list[Examination] = []
     with Crew(connections.new_source, connections.new_target, pace.workers) as crew:
+        examiner = Examiner(crew, selection, pace, fence, throttle.wait, sample_rows, state)
         for selected in chosen:
             filtered = pair.filter_on(selected.name.database, selected.name.table)
             if filtered:
                 found.append(Examination(_filtered(selected, filtered)))
                 continue
-            found.append(examine(crew, selected, selection, pace, fence, throttle.wait, sample_rows, keep))
+            found.append(examiner.examine(selected, keep))
             keep -= len(found[-1].differences)
+    if any(examination.report.status == UNDECIDED for examination in found):
+        state.write()
+    else:
+        state.remove()
     return tuple(found)
 
 

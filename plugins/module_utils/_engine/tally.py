@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Counts of one table while it is compared."""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import present
+from .confirm import DIFFERENT, EXTRA, MISSING, Difference
+from .keyspace import KeySpace
+from .report import DRIFT, IDENTICAL, SampleRow, TableReport
+from .schema import Table
+from .session import Row
+
+
+class Tally:
+    """Counts every confirmed difference, shows the first ``sample_rows``, keeps the first ``keep``."""
+
+    def __init__(self, table: Table, sample_rows: int, keep: int) -> None:
+        self._table = table
+        self._sample_rows = sample_rows
+        self._keep = keep
+        # Two spellings of one key are two suspects but one difference.
+        self._seen: set[Row] = set()
+        self.counts = {MISSING: 0, EXTRA: 0, DIFFERENT: 0}
+        self.rows = 0
+        self.chunks = 0
+        self.sample: list[SampleRow] = []
+        self.kept: list[Difference] = []
+
+    def resume(self, report: TableReport) -> None:
+        """Go on from what an earlier run had found."""
+        self.counts = {MISSING: report.missing, EXTRA: report.extra, DIFFERENT: report.different}
+        self.rows, self.chunks = report.rows, report.chunks
+        self.sample = list(report.sample)
+
+    def add(self, differences: t.Iterable[Difference]) -> None:
+        """Count confirmed differences."""
+        for difference in differences:
+            if self._has_two_spellings(difference):
+                if difference.key in self._seen:
+                    continue
+                self._seen.add(difference.key)
+            self.counts[difference.kind] += difference.rows
+            if len(self.sample) < self._sample_rows:
+                self.sample.append(present.sample(self._table, difference))
+            if len(self.kept) < self._keep:
+                self.kept.append(difference)
+
+    def report(self) -> TableReport:
+        """What was found so far."""
+        return TableReport(
+            database=self._table.name.database,
+            table=self._table.name.table,
+            status=DRIFT if any(self.counts.values()) else IDENTICAL,
+            rows=self.rows,
+            missing=self.counts[MISSING],
+            extra=self.counts[EXTRA],
+            different=self.counts[DIFFERENT],
+            sample=tuple(self.sample),
+            chunks=self.chunks,
+        )
+
+    def _has_two_spellings(self, difference: Difference) -> bool:
+        if self._table.key is None or difference.target is None:
+            return False
+        return KeySpace(self._table, self._table.key).key_of(difference.target) != difference.key
