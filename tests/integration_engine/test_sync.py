@@ -26,6 +26,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, sync
 from integration_engine.support import PASSWORD, account, assert_repaired, image, repair_account, servers
 from integration_engine.types_zoo import specimens
+from sandbox import co_masters
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
 
@@ -428,3 +429,14 @@ def test_killed_at_a_dozen_random_instants_the_source_is_unchanged_and_a_rerun_c
         result = run(pair, database, tmp_path)
         assert not result.failed, result.message
         assert_repaired(pair, database, good)
+
+
+@pytest.mark.parametrize("flavors", [("mariadb-10.11", "mariadb-11.8"), ("mariadb-11.8", "mariadb-10.11")])
+def test_servers_of_different_versions(tmp_path, flavors):
+    with co_masters(flavors[0], "MIXED", flavor_b=flavors[1]) as pair:
+        pair.a.execute("CREATE DATABASE shop")
+        good = create_and_spoil(pair, "shop")
+        result = run(pair, "shop", tmp_path)
+        assert not result.failed, result.message
+        assert "version_differs" in {hazard.code for hazard in result.hazards}
+        assert_repaired(pair, "shop", good)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass
+from functools import cached_property
 
 from . import codec, sqltext
 from .schema import Column, Key, Table
@@ -34,7 +35,7 @@ class KeySpace:
     table: Table
     key: Key
 
-    @property
+    @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The key's columns, in key order."""
         by_name = {column.name: column for column in self.table.columns}
@@ -57,8 +58,13 @@ class KeySpace:
 
     def key_of(self, row: Row) -> Row:
         """The key values of a row of all stored columns."""
+        return tuple([row[place] for place in self._places])
+
+    @cached_property
+    def _places(self) -> tuple[int, ...]:
+        """Where the key's columns are among the stored ones."""
         places = {column.name: place for place, column in enumerate(self.table.stored_columns)}
-        return tuple(row[places[name]] for name in self.key.columns)
+        return tuple(places[name] for name in self.key.columns)
 
     def within(self, span: KeyRange) -> str:
         """Condition for the rows of a range."""

@@ -14,6 +14,7 @@ import re
 import typing as t
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 
 from . import sqltext
 from .session import Session
@@ -118,12 +119,12 @@ class Table:
     #: Unique keys with an expression among their parts; they are not in unique_keys.
     functional_keys: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def stored_columns(self) -> tuple[Column, ...]:
         """The columns that are compared, in table order."""
         return tuple(column for column in self.columns if column.is_stored)
 
-    @property
+    @cached_property
     def key(self) -> Key | None:
         """The key that tells rows apart: the primary one, else the first unique one without NULLs."""
         stored = {column.name: column for column in self.stored_columns}
@@ -265,10 +266,12 @@ def _generated(extra: str) -> str:
 def differences(source: Table, target: Table) -> tuple[str, ...]:
     """Say how two definitions differ in what matters to the data; an empty tuple if they agree.
 
-    Column order, comments, defaults, secondary non-unique keys and the engine do not matter:
-    the comparison names its columns and replication by statement does too.
+    Column order, comments, defaults, secondary non-unique keys and the engine do not matter: the
+    comparison names its columns and replication by statement does too. Nor does the collation of a
+    column outside all unique keys: values are compared as bytes, and only keys are looked up by collation.
     """
     found = []
+    unique = {name.lower() for table in (source, target) for key in table.unique_keys for name in key.columns}
     ours = {column.name.lower(): column for column in source.columns}
     theirs = {column.name.lower(): column for column in target.columns}
     for name in sorted(ours.keys() | theirs.keys()):
@@ -276,18 +279,18 @@ def differences(source: Table, target: Table) -> tuple[str, ...]:
             found.append(f"column {name} is missing on the target")
         elif name not in ours:
             found.append(f"column {name} is missing on the source")
-        elif _shape(ours[name]) != _shape(theirs[name]):
+        elif _shape(ours[name], name in unique) != _shape(theirs[name], name in unique):
             found.append(f"column {name}: source {_describe(ours[name])}, target {_describe(theirs[name])}")
     if _keys(source) != _keys(target):
         found.append(f"unique keys: source {_keys(source)}, target {_keys(target)}")
     return tuple(found)
 
 
-def _shape(column: Column) -> tuple[object, ...]:
+def _shape(column: Column, in_unique_key: bool) -> tuple[object, ...]:
     return (
         _plain_type(column),
         column.charset,
-        column.collation,
+        column.collation if in_unique_key else None,
         column.nullable,
         column.generated,
         re.sub(r"[\s`()]+|\b_utf8mb[34]\b", "", column.expression).lower(),

@@ -1,0 +1,79 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which differences of two definitions matter, and which key tells rows apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import schema
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import (
+    Column,
+    Key,
+    KeyPart,
+    Table,
+    TableName,
+)
+
+ID = Column("id", "int", "int(11)", None, None, False, "", "")
+NAME = Column("name", "varchar", "varchar(20)", "utf8mb3", "utf8mb3_general_ci", True, "", "")
+SUM = Column("sum", "int", "int(11)", None, None, True, "stored", "`id` + 1")
+PRIMARY = Key("PRIMARY", (KeyPart("id", None, False),))
+BY_NAME = Key("by_name", (KeyPart("name", None, False),))
+TABLE = Table(TableName("d", "t"), "BASE TABLE", "InnoDB", (ID, NAME, SUM), (PRIMARY,), 10)
+
+
+def with_column(column: Column) -> Table:
+    """TABLE with one column defined otherwise."""
+    return replace(TABLE, columns=tuple(column if each.name == column.name else each for each in TABLE.columns))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(TABLE, rows_estimate=99),
+        replace(TABLE, engine="MyISAM"),
+        replace(TABLE, columns=TABLE.columns[::-1]),
+        with_column(replace(ID, column_type="int")),
+        with_column(replace(NAME, collation="utf8mb3_bin")),
+        with_column(replace(SUM, expression="(id+1)")),
+    ],
+)
+def test_differences_that_do_not_matter(other):
+    assert schema.differences(TABLE, other) == ()
+
+
+@pytest.mark.parametrize(
+    ("other", "word"),
+    [
+        (replace(TABLE, columns=(ID, NAME)), "missing on the target"),
+        (with_column(replace(ID, column_type="int(10) unsigned")), "unsigned"),
+        (with_column(replace(NAME, charset="latin1")), "latin1"),
+        (with_column(replace(NAME, nullable=False)), "NOT NULL"),
+        (with_column(replace(SUM, expression="`id` + 2")), "`id` + 2"),
+        (with_column(replace(SUM, generated="")), "column sum"),
+        (replace(TABLE, unique_keys=(PRIMARY, BY_NAME)), "UNIQUE(name)"),
+        (replace(TABLE, unique_keys=(Key("PRIMARY", (KeyPart("id", None, True),)),)), "id DESC"),
+    ],
+)
+def test_differences_that_matter(other, word):
+    (difference,) = schema.differences(TABLE, other)
+    assert word in difference
+
+
+def test_a_collation_matters_where_rows_are_looked_up_by_it():
+    keyed = replace(TABLE, unique_keys=(PRIMARY, BY_NAME))
+    other = replace(with_column(replace(NAME, collation="utf8mb3_bin")), unique_keys=(PRIMARY, BY_NAME))
+    assert "utf8mb3_bin" in schema.differences(keyed, other)[0]
+
+
+def test_the_key_is_the_primary_one_or_unique_without_nulls():
+    assert TABLE.key == PRIMARY
+    assert replace(TABLE, unique_keys=(BY_NAME,)).key is None, "a unique key may hold many NULLs"
+    not_null = replace(with_column(replace(NAME, nullable=False)), unique_keys=(BY_NAME,))
+    assert not_null.key == BY_NAME
+    virtual = replace(with_column(replace(ID, generated="virtual")), unique_keys=(PRIMARY,))
+    assert virtual.key is None, "a virtual column is not among the values read"
