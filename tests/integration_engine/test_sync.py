@@ -440,3 +440,82 @@ def test_servers_of_different_versions(tmp_path, flavors):
         assert not result.failed, result.message
         assert "version_differs" in {hazard.code for hazard in result.hazards}
         assert_repaired(pair, "shop", good)
+
+
+# -- plan files --------------------------------------------------------------------------------
+
+
+def write_plan(pair, database, path):
+    """Run the check with a plan file."""
+    wanted = options.Selection(databases=(database,))
+    return checksum.run(servers(pair), wanted, options.Pace(), 10, plan_file=str(path))
+
+
+def apply_plan(pair, undo_dir, path, apply=True):
+    """Run the sync from a plan file."""
+    limits = options.Repair(undo_dir=str(undo_dir))
+    return sync.run(servers(pair), options.Selection(), options.Pace(), limits, 10, apply=apply, plan_file=str(path))
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_plan_is_applied_exactly(pairs, fresh_database, tmp_path, flavor):
+    pair = pairs(flavor)
+    path = tmp_path / "plan"
+    with fresh_database(pair) as database:
+        good = create_and_spoil(pair, database)
+        found = write_plan(pair, database, path)
+        assert oct(path.stat().st_mode & 0o777) == "0o600"
+        assert "extra" in path.read_text(), "kinds are there"
+        assert "it''s" not in path.read_text(), "data is not"
+        pair.b.execute("DELETE FROM by_int WHERE k = 20", database=database, logged=False)  # not in the plan
+        result = apply_plan(pair, tmp_path / "undo", path)
+        assert not result.failed, result.message
+        assert result.changes == report.Changes(inserted=12, updated=12, deleted=6)
+        assert found.summary.missing == 12
+        pair.wait()
+        theirs = image(pair.b, database)
+        assert [row for row in good["by_int"] if row not in theirs["by_int"]] == [row for row in good["by_int"] if row[0] == b"20"]
+        assert image(pair.a, database) == good
+        again = apply_plan(pair, tmp_path / "undo", path)
+        assert (again.changed, again.changes.skipped) == (False, 30)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_stale_rows_of_a_plan_are_left_alone_and_counted(pairs, fresh_database, tmp_path, flavor):
+    pair = pairs(flavor)
+    path = tmp_path / "plan"
+    with fresh_database(pair) as database:
+        create_and_spoil(pair, database)
+        write_plan(pair, database, path)
+        pair.a.execute("UPDATE by_int SET v = 'new' WHERE v = 'v7'", database=database)  # heals by replication
+        pair.b.execute("UPDATE by_int SET v = 'other' WHERE v = 'extra'", database=database, logged=False)
+        pair.b.execute("ALTER TABLE by_char ADD COLUMN w int", database=database, logged=False)
+        pair.wait()
+        result = apply_plan(pair, tmp_path / "undo", path)
+        tables = {table.table: table for table in result.tables}
+        assert tables["by_int"].reason == "stale_rows"
+        assert tables["by_char"].reason == "stale_plan"
+        assert result.failed
+        assert result.changes.skipped == 2
+        pair.wait()
+        assert pair.b.query("SELECT v FROM by_int WHERE v = 'other'", database=database)
+        pair.b.execute("ALTER TABLE by_char DROP COLUMN w", database=database, logged=False)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_damaged_or_foreign_plan_is_refused(pairs, fresh_database, tmp_path, flavor):
+    pair = pairs(flavor)
+    path = tmp_path / "plan"
+    with fresh_database(pair) as database:
+        create_and_spoil(pair, database, {"by_int": KEYS["by_int"]})
+        write_plan(pair, database, path)
+        whole = path.read_text().splitlines(keepends=True)
+        for text in ("", "{}\n", "".join(whole[:-1]), "".join(whole[:2] + whole[3:]), "".join(whole) + whole[-1], "\x00"):
+            path.write_text(text)
+            with pytest.raises(UsageError, match="plan"):
+                apply_plan(pair, tmp_path / "undo", path)
+        path.write_text("".join(whole).replace(f'"server_id":{pair.b.server_id}', '"server_id":77', 1))
+        with pytest.raises(ReplError, match="wrong_plan"):
+            apply_plan(pair, tmp_path / "undo", path)
+        with pytest.raises(UsageError, match="plan_file"):
+            apply_plan(pair, tmp_path / "undo", tmp_path / "none")

@@ -29,12 +29,16 @@ _SUSPECTS_AT_ONCE = 2000
 
 @dataclass(frozen=True)
 class Examination:
-    """A table's report, its definition (None if it was not compared) and the differences kept."""
+    """A table's report, its definitions (None if it was not compared) and the differences kept.
+
+    ``stale``: rows of a plan that do not differ as planned any more.
+    """
 
     report: TableReport
     table: Table | None = None
     target_table: Table | None = None
     differences: tuple[confirm.Difference, ...] = ()
+    stale: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Examiner:
     """Compares tables on both servers. Never raises an engine error for a table: it becomes its status.
 
     ``fence`` drains replication both ways (and raises Undecided where it cannot), ``may_go_on`` returns
-    when a piece of work may begin. ``sample_rows``: differences shown for each table.
+    when a piece of work may begin. ``sample_rows``: differences shown for each table. ``tell`` is given
+    each confirmed difference.
     """
 
     crew: Crew
@@ -52,6 +57,7 @@ class Examiner:
     may_go_on: t.Callable[[], None]
     sample_rows: int
     state: StateFile
+    tell: t.Callable[[Table, confirm.Difference], None]
 
     def examine(self, selected: Selected, keep: int) -> Examination:
         """Compare one table. ``keep``: how many confirmed differences are handed on; all are counted."""
@@ -75,7 +81,7 @@ class Examiner:
         finished = self.state.finished(table)
         if finished:
             return Examination(finished, table, target_table)
-        tally = Tally(table, self.sample_rows, keep)
+        tally = Tally(table, self.sample_rows, keep, self.tell)
         if table.key is None:
             self._examine_multiset(table, target_table, tally)
         else:

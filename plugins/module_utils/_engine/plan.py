@@ -41,12 +41,13 @@ def plan_table(examination: Examination, repair: Repair) -> TablePlan | None:
     Raises TableProblem when the table cannot be repaired safely.
     """
     table, target_table = examination.table, examination.target_table
-    if table is None or target_table is None or not examination.differences:
+    if table is None or target_table is None or not (examination.differences or examination.stale):
         return None
-    _refuse_unsafe(table, target_table)
+    if examination.differences:
+        _refuse_unsafe(table, target_table)
     keep_extra = repair.extra_rows == "keep"
     changes = tuple(each for each in examination.differences if not (keep_extra and each.kind == EXTRA))
-    return TablePlan(table, changes, len(examination.differences) - len(changes))
+    return TablePlan(table, changes, len(examination.differences) - len(changes) + examination.stale)
 
 
 def check_caps(plans: t.Iterable[TablePlan], repair: Repair) -> None:

@@ -10,6 +10,7 @@ https://mariadb.com/kb/en/information-schema-tables/.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import typing as t
 from collections import defaultdict
@@ -134,6 +135,12 @@ class Table:
             if all(name in stored and not stored[name].nullable for name in key.columns)
         ]
         return min(usable, key=lambda key: (key.name != "PRIMARY", key.has_prefix, len(key.parts), key.name), default=None)
+
+    @cached_property
+    def shape(self) -> str:
+        """A fingerprint of the definition: what was noted of the rows holds only while it stays the same."""
+        definition = (self.columns, self.unique_keys, self.engine)
+        return hashlib.sha256(repr(definition).encode()).hexdigest()
 
     @property
     def is_base_table(self) -> bool:

@@ -64,7 +64,7 @@ class StateFile:
         if not self._path or (finished and found.status not in _DECIDED):
             return
         key = None if upper is None else [None if value is None else base64.b64encode(value).decode() for value in upper]
-        self._tables[str(table.name)] = {"shape": _shape(table), "finished": finished, "key": key, "report": asdict(found)}
+        self._tables[str(table.name)] = {"shape": table.shape, "finished": finished, "key": key, "report": asdict(found)}
         if finished or self.is_due:
             self.write()
 
@@ -94,7 +94,7 @@ class StateFile:
 
     def _part(self, table: Table) -> dict[str, t.Any] | None:
         part = self._tables.get(str(table.name))
-        return part if part and part["shape"] == _shape(table) else None
+        return part if part and part["shape"] == table.shape else None
 
     def _load(self) -> dict[str, dict[str, t.Any]]:
         if not self._path or not os.path.exists(self._path):
@@ -109,11 +109,6 @@ class StateFile:
             raise UsageError("state_file", f"{self._path} was written by another version.", "Remove it to start anew.")
         tables: dict[str, dict[str, t.Any]] = said["tables"] if said["question"] == self._question else {}
         return tables
-
-
-def _shape(table: Table) -> str:
-    definition = (table.columns, table.unique_keys, table.engine)
-    return hashlib.sha256(repr(definition).encode()).hexdigest()
 
 
 def _report(said: dict[str, t.Any]) -> TableReport:

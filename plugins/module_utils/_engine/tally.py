@@ -17,12 +17,19 @@ from .session import Row
 
 
 class Tally:
-    """Counts every confirmed difference, shows the first ``sample_rows``, keeps the first ``keep``."""
+    """Counts every confirmed difference, shows the first ``sample_rows``, keeps the first ``keep``, tells all."""
 
-    def __init__(self, table: Table, sample_rows: int, keep: int) -> None:
+    def __init__(
+        self,
+        table: Table,
+        sample_rows: int,
+        keep: int,
+        tell: t.Callable[[Table, Difference], None] = lambda table, difference: None,
+    ) -> None:
         self._table = table
         self._sample_rows = sample_rows
         self._keep = keep
+        self._tell = tell
         # Two spellings of one key are two suspects but one difference.
         self._seen: set[Row] = set()
         self.counts = {MISSING: 0, EXTRA: 0, DIFFERENT: 0}
@@ -45,6 +52,7 @@ class Tally:
                     continue
                 self._seen.add(difference.key)
             self.counts[difference.kind] += difference.rows
+            self._tell(self._table, difference)
             if len(self.sample) < self._sample_rows:
                 self.sample.append(present.sample(self._table, difference))
             if len(self.kept) < self._keep:

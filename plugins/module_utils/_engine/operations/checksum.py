@@ -9,12 +9,15 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ..errors import Undecided
+from .. import planfile
+from ..confirm import Difference
 from ..crew import Crew
+from ..errors import Undecided
 from ..examine import Examination, Examiner
 from ..fence import fence_both
 from ..options import Pace, Selection, Servers
 from ..report import IDENTICAL, SKIPPED, UNDECIDED, ChecksumReport, ServerReport, TableReport, summarize
+from ..schema import Table
 from ..selection import Selected, select
 from ..state import StateFile
 from ..throttle import Throttle
@@ -25,12 +28,16 @@ from . import info
 NOT_TABLES = frozenset({"view", "sequence"})
 
 
-def run(servers: Servers, selection: Selection, pace: Pace, sample_rows: int) -> ChecksumReport:
-    """Compare and report. Raises ReplError when nothing at all can be compared."""
+def run(servers: Servers, selection: Selection, pace: Pace, sample_rows: int, plan_file: str = "") -> ChecksumReport:
+    """Compare and report; with ``plan_file`` also write the confirmed differences there, for a repair to apply.
+
+    Raises ReplError when nothing at all can be compared.
+    """
     started = time.monotonic()
     with open_pair(servers) as connections:
         pair, hazards = info.preflight(connections.source, connections.target, servers, for_repair=False)
-        found = examine_all(connections, pair, servers, selection, pace, sample_rows, keep=0)
+        with planfile.Writer(plan_file, pair.source, pair.target) as plan:
+            found = examine_all(connections, pair, servers, selection, pace, sample_rows, keep=0, tell=plan.add)
         tables = tuple(examination.report for examination in found)
         return ChecksumReport(
             in_sync=all_identical(tables),
@@ -43,9 +50,16 @@ def run(servers: Servers, selection: Selection, pace: Pace, sample_rows: int) ->
 
 
 def examine_all(
-    connections: OpenPair, pair: Pair, servers: Servers, selection: Selection, pace: Pace, sample_rows: int, keep: int
+    connections: OpenPair,
+    pair: Pair,
+    servers: Servers,
+    selection: Selection,
+    pace: Pace,
+    sample_rows: int,
+    keep: int,
+    tell: t.Callable[[Table, Difference], None] = lambda table, difference: None,
 ) -> tuple[Examination, ...]:
-    """Examine every selected table. ``keep``: differences handed on, over all tables.
+    """Examine every selected table. ``keep``: differences handed on, over all tables; ``tell`` is given all.
 
     Raises UsageError for a selection that names what does not exist. When replication cannot be
     drained at the start, every table is undecided and none is read.
@@ -63,7 +77,7 @@ def examine_all(
     state = StateFile(pace.state_file, (pair.source.identity, pair.target.identity, selection))
     found: list[Examination] = []
     with Crew(connections.new_source, connections.new_target, pace.workers) as crew:
-        examiner = Examiner(crew, selection, pace, fence, throttle.wait, sample_rows, state)
+        examiner = Examiner(crew, selection, pace, fence, throttle.wait, sample_rows, state, tell)
         for selected in chosen:
             filtered = pair.filter_on(selected.name.database, selected.name.table)
             if filtered:

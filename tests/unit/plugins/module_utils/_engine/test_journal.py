@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
+
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import journal
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.confirm import Difference
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
@@ -59,14 +61,20 @@ def test_what_is_written_is_read(tmp_path):
     assert found.header.created.endswith("Z")
     assert len(found) == 3
     first, second, third = found.entries()
-    assert (first.kind, first.key, first.before, first.after, first.committed) == ("missing", (b"1",), None, (b"1", b"caf\xe9"), True)
+    assert (first.kind, first.key, first.before, first.after, first.committed) == (
+        "missing",
+        (b"1",),
+        None,
+        (b"1", b"caf\xe9"),
+        True,
+    )
     assert (second.before, second.after, second.committed) == ((b"2", None), None, False)
     assert (third.before, third.after, third.committed) == ((b"3", b"seen"), None, True)
     assert third.table == journal.describe(table("actor"))
 
 
 def test_readable_text_stays_readable(tmp_path):
-    lines = [json.loads(line) for line in open(written(tmp_path, MISSING, DIFFERENT), encoding="ascii")]
+    lines = [json.loads(line) for line in Path(written(tmp_path, MISSING, DIFFERENT)).read_text("ascii").splitlines()]
     assert [line["is"] for line in lines] == ["header", "table", "row", "row"]
     assert lines[2]["after"] == ["1", {"hex": "636166e9"}]
     assert lines[3]["after"] == ["3", "it's \\ \""]
@@ -102,7 +110,9 @@ def test_the_default_directory(monkeypatch, tmp_path):
 def test_everything_planned_is_on_disk_when_plan_returns(tmp_path, monkeypatch):
     synced = []
     fsync = os.fsync
-    monkeypatch.setattr(journal.os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor).st_size), fsync(descriptor))[1])
+    monkeypatch.setattr(
+        journal.os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor).st_size), fsync(descriptor))[1]
+    )
     with journal.create(str(tmp_path), HEADER) as writer:
         assert len(synced) == 2, "the file and its directory"
         writer.plan(table(), [MISSING])

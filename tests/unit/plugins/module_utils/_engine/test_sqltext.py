@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import sqltext
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import sqltext
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,112 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which rows of the target a REPLACE would take away, because they hold one of the new row's other unique values.
+
+REPLACE deletes them (https://dev.mysql.com/doc/refman/8.4/en/replace.html). A row that the plan puts right itself may
+go, its images are journaled; any other row must not.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from collections import defaultdict
+
+from . import codec, sqltext
+from .confirm import Difference
+from .errors import TableProblem
+from .keyspace import KeySpace
+from .schema import Column, Key, KeyPart, Table
+from .session import Row, Session
+
+# Branches of one UNION; each is a look-up by key.
+_BRANCHES = 100
+
+#: Other rows in the way: place in the given rows → the exact keys of these on the target.
+Holders = t.Mapping[int, t.Sequence[Row]]
+
+
+class Collisions:
+    """Looks unique values up on the target, for one table and its whole plan."""
+
+    def __init__(self, source: Session, target: Session, table: Table, changes: t.Iterable[Difference]) -> None:
+        """Raises TableProblem ``functional_unique_key`` where a unique value cannot be known from the row."""
+        if table.functional_keys:
+            raise TableProblem(
+                "functional_unique_key",
+                f"{table.name} has unique keys over expressions ({', '.join(table.functional_keys)}); whether a repaired row"
+                " would push out another one on the target cannot be looked up.",
+                "Leave the table out with ignore_tables.",
+            )
+        self._source = source
+        self._target = target
+        self._table = table
+        self._space = KeySpace(table, t.cast(Key, table.key))
+        self._columns = {column.name: column for column in table.columns}
+        self._places = {column.name: place for place, column in enumerate(table.stored_columns)}
+        self.keys = tuple(key for key in table.unique_keys if key != table.key)
+        self._planned = {self._space.key_of(each.target) for each in changes if each.target} if self.keys else set()
+
+    def find(self, rows: t.Sequence[Row]) -> Holders:
+        """The rows of the target that are not in the plan and that a REPLACE of ``rows`` would delete. Raises ServerError."""
+        found: dict[int, list[Row]] = defaultdict(list)
+        for key in self.keys if rows else ():
+            for place, holder in self._find(key, rows):
+                found[place].append(holder)
+        return found
+
+    def _find(self, key: Key, rows: t.Sequence[Row]) -> t.Iterator[tuple[int, Row]]:
+        parts = [(part, self._columns[part.column]) for part in key.parts]
+        wanted = []
+        for place, values in enumerate(self._unique_values(parts, rows)):
+            if None not in values:  # NULLs are never equal
+                wanted.append(
+                    (place, sqltext.conjunction(_equal(part, column, value) for (part, column), value in zip(parts, values)))
+                )
+        for start in range(0, len(wanted), _BRANCHES):
+            some = wanted[start : start + _BRANCHES]
+            holders = self._holders(" OR ".join(f"({condition})" for _place, condition in some))
+            if holders:
+                yield from self._attribute(some, holders, rows)
+
+    def _holders(self, condition: str) -> list[Row]:
+        holders = self._target.rows(f"SELECT {self._space.read_list} FROM {self._table.name.sql} WHERE {condition}")
+        return [holder for holder in holders if holder not in self._planned]
+
+    def _attribute(
+        self, wanted: t.Sequence[tuple[int, str]], holders: t.Sequence[Row], rows: t.Sequence[Row]
+    ) -> t.Iterator[tuple[int, Row]]:
+        """Tell which row each holder is in the way of; its own copy on the target is in no one's way."""
+        among = self._space.any_of(holders)
+        branches = (
+            f"SELECT {place}, {self._space.read_list} FROM {self._table.name.sql}"
+            f" WHERE ({among}) AND {condition} AND NOT ({self._space.any_of([self._space.key_of(rows[place])])})"
+            for place, condition in wanted
+        )
+        for found in self._target.rows(" UNION ALL ".join(branches)):
+            yield int(found[0] or b""), found[1:]
+
+    def _unique_values(self, parts: t.Sequence[tuple[KeyPart, Column]], rows: t.Sequence[Row]) -> t.Iterator[Row]:
+        virtual = [column for _part, column in parts if not column.is_stored]
+        computed = self._compute(virtual, rows) if virtual else {}
+        for row in rows:
+            extra = dict(zip((column.name for column in virtual), computed.get(self._space.key_of(row), ())))
+            # A row that is gone meanwhile has no virtual values; it will not be there under the lock either.
+            yield tuple(
+                extra.get(column.name) if not column.is_stored else row[self._places[column.name]] for _part, column in parts
+            )
+
+    def _compute(self, virtual: t.Sequence[Column], rows: t.Sequence[Row]) -> dict[Row, Row]:
+        width = len(self._space.columns)
+        items = ", ".join([self._space.read_list, *(codec.read_expression(column) for column in virtual)])
+        found = self._source.rows(
+            f"SELECT {items} FROM {self._table.name.sql} WHERE {self._space.any_of([self._space.key_of(row) for row in rows])}"
+        )
+        return {row[:width]: row[width:] for row in found}
+
+
+def _equal(part: KeyPart, column: Column, value: bytes | None) -> str:
+    if not part.prefix:
+        return codec.equals(column, value)
+    return f"LEFT({column.sql}, {part.prefix}) = LEFT({codec.literal(column, value)}, {part.prefix})"

@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rows as JSON carries them in files, exactly: for the undo journal and the plan file.
+
+A value is null, a string (its characters are the bytes, all of them printable ASCII) or ``{"hex": ...}``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import typing as t
+
+from .session import Row
+
+_PLAIN = re.compile(rb"[\x20-\x7e]*")
+
+#: A value as JSON carries it.
+Value = t.Union[None, str, dict[str, str]]
+
+
+def encode(row: Row | None) -> list[Value] | None:
+    """Give a row, or the absence of one, as JSON carries it."""
+    return None if row is None else [_encode_value(value) for value in row]
+
+
+def decode(row: list[Value] | None) -> Row | None:
+    """Take back what encode() gave. Raises ValueError, KeyError or TypeError for anything else."""
+    return None if row is None else tuple(_decode_value(value) for value in row)
+
+
+def digest(row: Row | None) -> str | None:
+    """A fingerprint of a row's exact values: SHA-256 of each value behind its length, cut to 128 bits."""
+    if row is None:
+        return None
+    found = hashlib.sha256()
+    for value in row:
+        found.update(b"-" if value is None else b"%d:" % len(value) + value)
+    return found.hexdigest()[:32]
+
+
+def _encode_value(value: bytes | None) -> Value:
+    if value is None:
+        return None
+    return value.decode("ascii") if _PLAIN.fullmatch(value) else {"hex": value.hex()}
+
+
+def _decode_value(value: Value) -> bytes | None:
+    if value is None:
+        return None
+    return value.encode("ascii") if isinstance(value, str) else bytes.fromhex(value["hex"])

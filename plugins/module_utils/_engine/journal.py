@@ -1,0 +1,323 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The undo journal: both images of every row to be changed, on disk before the change is committed (law 9).
+
+One file for each run, mode 0600, one JSON object a line, only ever appended to. ``is`` names the kind of line:
+
+``header``     first line: ``format``, ``version``, ``created`` (UTC), ``run`` (random), ``kind`` (``sync`` or ``undo``),
+               ``tool`` (its version), ``source`` and ``target`` (``address``, ``server_id``, ``uuid`` or null)
+``table``      ``id``, ``database``, ``table``, ``columns`` (``name``, ``type``, ``charset``), ``key`` (column names)
+``row``        ``id`` (1, 2, ... over all tables), ``table``, ``kind`` (missing, extra, different), ``key``, ``before`` (the
+               target's row as it was) and ``after`` (as it will be, which is the source's row); null: no such row
+``image``      ``id`` of a row and its ``before`` and ``after`` as read last; replaces what was said before
+``committed``  ``rows``: the change of these is in the source's binary log
+``verified``   ``rows``: these are equal on both servers, replication drained
+
+Images list the values of ``columns`` as codec.read_expression reads them, in the form of images.py. A run may be killed at any instant: the last line may be
+unfinished, and a row without ``committed`` may or may not have been changed; the servers' rows tell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import time
+import typing as t
+from dataclasses import asdict, dataclass
+
+from . import images
+from .confirm import Difference
+from .errors import Refusal
+from .schema import Table, TableName
+from .session import Row
+
+FORMAT = "comaster.mysql_repl undo journal"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which server this is; ``uuid`` is MySQL's, None on MariaDB."""
+
+    address: str
+    server_id: int
+    uuid: str | None
+
+
+@dataclass(frozen=True)
+class Header:
+    """Which run wrote the journal. ``kind``: sync or undo."""
+
+    kind: str
+    source: Identity
+    target: Identity
+    created: str = ""
+    run: str = ""
+    tool: str = ""
+
+
+@dataclass(frozen=True)
+class JournaledTable:
+    """A table as it was defined when it was changed: ``columns`` are (name, type, charset or None)."""
+
+    name: TableName
+    columns: tuple[tuple[str, str, str | None], ...]
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the journal. ``before`` and ``after``: the target's row before and after the change; None: no row."""
+
+    id: int
+    table: JournaledTable
+    kind: str
+    key: Row
+    before: Row | None
+    after: Row | None
+    committed: bool
+
+
+def describe(table: Table) -> JournaledTable:
+    """Reduce a definition to what a later undo has to find unchanged."""
+    columns = tuple((column.name, column.column_type, column.charset) for column in table.stored_columns)
+    return JournaledTable(table.name, columns, table.key.columns if table.key else ())
+
+
+def default_directory() -> str:
+    """Where journals go when the user names no directory."""
+    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return os.path.join(state, "mysql_repl")
+
+
+# -- writing -----------------------------------------------------------------------------------
+
+
+class Writer:
+    """The journal of a run in progress. Use as a context manager.
+
+    All methods raise Refusal ``journal_unwritable``; the caller must not commit anything then.
+    """
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self.path = path
+        self._file = os.fdopen(descriptor, "wb")
+        self._rows = 0
+        self._tables = 0
+        self._unsynced = False
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+    def plan(self, table: Table, changes: t.Iterable[Difference]) -> range:
+        """Write the plan of a table and flush it; returns the ids of the rows, in order."""
+        described = describe(table)
+        columns = [{"name": name, "type": kind, "charset": charset} for name, kind, charset in described.columns]
+        self._tables += 1
+        place = {"id": self._tables, "database": table.name.database, "table": table.name.table}
+        self._write({"is": "table", **place, "columns": columns, "key": list(described.key)})
+        first = self._rows + 1
+        for change in changes:
+            self._rows += 1
+            said = {"id": self._rows, "table": self._tables, "kind": change.kind, "key": images.encode(change.key)}
+            self._write({"is": "row", **said, "before": images.encode(change.target), "after": images.encode(change.source)})
+        self.flush()
+        return range(first, self._rows + 1)
+
+    def image(self, row: int, before: Row | None, after: Row | None) -> None:
+        """Write what a row was found to be, and will be, when that is not what was planned."""
+        self._write({"is": "image", "id": row, "before": images.encode(before), "after": images.encode(after)})
+
+    def committed(self, rows: t.Iterable[int]) -> None:
+        """Note that the change of these rows is in the binary log."""
+        self._write({"is": "committed", "rows": sorted(rows)})
+
+    def verified(self, rows: t.Iterable[int]) -> None:
+        """Note that these rows were seen equal on both servers."""
+        self._write({"is": "verified", "rows": sorted(rows)})
+
+    def flush(self) -> None:
+        """Return once everything written is on disk."""
+        if self._unsynced:
+            with _writing(self.path):
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            self._unsynced = False
+
+    def close(self) -> None:
+        """Flush and close."""
+        try:
+            self.flush()
+        finally:
+            with _writing(self.path):
+                self._file.close()
+
+    def _write(self, line: dict[str, t.Any]) -> None:
+        with _writing(self.path):
+            self._file.write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
+        self._unsynced = True
+
+
+def create(directory: str, header: Header) -> Writer:
+    """Start a journal in ``directory`` ("": the default one), which is made (0700) if it is not there.
+
+    The header is on disk when this returns. Raises Refusal ``journal_unwritable``.
+    """
+    directory = os.path.abspath(directory or default_directory())
+    run = secrets.token_hex(8)
+    now = time.gmtime()
+    place = re.sub(r"[^A-Za-z0-9.-]+", "_", header.target.address).strip("._-")[:64] or "target"
+    path = os.path.join(directory, f"{header.kind}-{time.strftime('%Y%m%dT%H%M%SZ', now)}-{place}-{run}.jsonl")
+    with _writing(path):
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    writer = Writer(path, descriptor)
+    try:
+        said = {**asdict(header), "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", now), "run": run}
+        writer._write({"is": "header", "format": FORMAT, "version": VERSION, **said})
+        writer.flush()
+        with _writing(path):
+            _sync_directory(directory)
+    except BaseException:
+        writer.close()
+        raise
+    return writer
+
+
+def _sync_directory(directory: str) -> None:
+    """Make the new file's name itself durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _writing(path: str) -> t.Iterator[None]:
+    """Turn any trouble with the file into the refusal that stops the run."""
+    try:
+        yield
+    except OSError as exc:
+        raise Refusal(
+            "journal_unwritable",
+            f"the undo journal {path} cannot be written: {exc.strerror or exc}. Without it a repair could not be undone.",
+            "Give a directory with free space that the module's user may write to as 'undo_dir'.",
+        ) from exc
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+class Journal:
+    """A journal on disk. Keeps the place of each row in memory, not the row."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.tables: dict[int, JournaledTable] = {}
+        self._rows: list[tuple[int, int]] = []  # offsets of the row and of its latest image
+        self._committed: set[int] = set()
+        self.header = self._scan()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def entries(self) -> t.Iterator[Entry]:
+        """Every row in order, with the images read last."""
+        with open(self.path, "rb") as file:
+            for number, (row_at, image_at) in enumerate(self._rows, 1):
+                row, image = _line_at(file, row_at), _line_at(file, image_at)
+                yield Entry(
+                    id=number,
+                    table=self.tables[row["table"]],
+                    kind=row["kind"],
+                    key=t.cast(Row, images.decode(row["key"])),
+                    before=images.decode(image["before"]),
+                    after=images.decode(image["after"]),
+                    committed=number in self._committed,
+                )
+
+    def _scan(self) -> Header:
+        header: Header | None = None
+        with open(self.path, "rb") as file:
+            offset = 0
+            for number, raw in enumerate(file, 1):
+                if not raw.endswith(b"\n"):
+                    break  # the run that wrote it was killed, or is writing just now
+                try:
+                    line = json.loads(raw)
+                    if header is None:
+                        header = _read_header(line)
+                    else:
+                        self._take(line, offset)
+                except (ValueError, KeyError, TypeError, IndexError, AttributeError) as exc:
+                    raise _unreadable(self.path, f"line {number} is damaged or no part of a journal: {exc!r}") from exc
+                offset += len(raw)
+        if header is None:
+            raise _unreadable(self.path, "it has no header")
+        return header
+
+    def _take(self, line: dict[str, t.Any], offset: int) -> None:
+        kind = line["is"]
+        if kind == "table":
+            columns = tuple((each["name"], each["type"], each["charset"]) for each in line["columns"])
+            name = TableName(line["database"], line["table"])
+            self.tables[line["id"]] = JournaledTable(name, columns, tuple(line["key"]))
+        elif kind == "row":
+            if line["id"] != len(self._rows) + 1:
+                raise ValueError(f"row {line['id']} after row {len(self._rows)}")
+            _check_images(line, len(self.tables[line["table"]].columns))
+            images.decode(line["key"])
+            self._rows.append((offset, offset))
+        elif kind == "image":
+            row_at = self._rows[line["id"] - 1][0]
+            _check_images(line, None)
+            self._rows[line["id"] - 1] = (row_at, offset)
+        elif kind == "committed":
+            self._committed.update(line["rows"])
+        elif kind != "verified":
+            raise ValueError(f"unknown kind of line {kind!r}")
+
+
+def read(path: str) -> Journal:
+    """Read a journal, also one that is being written. Raises Refusal ``journal_unreadable``, which names the line."""
+    try:
+        return Journal(path)
+    except OSError as exc:
+        raise _unreadable(path, exc.strerror or str(exc)) from exc
+
+
+def _read_header(line: dict[str, t.Any]) -> Header:
+    if line.get("is") != "header" or line.get("format") != FORMAT:
+        raise ValueError("not an undo journal of comaster.mysql_repl")
+    if line["version"] != VERSION:
+        raise ValueError(f"version {line['version']} of the format; this collection reads version {VERSION}")
+    return Header(
+        line["kind"], Identity(**line["source"]), Identity(**line["target"]), line["created"], line["run"], line["tool"]
+    )
+
+
+def _line_at(file: t.BinaryIO, offset: int) -> dict[str, t.Any]:
+    file.seek(offset)
+    return t.cast(dict[str, t.Any], json.loads(file.readline()))
+
+
+def _check_images(line: dict[str, t.Any], width: int | None) -> None:
+    for name in ("before", "after"):
+        image = images.decode(line[name])
+        if image is not None and width is not None and len(image) != width:
+            raise ValueError(f"{len(image)} values for {width} columns")
+
+
+def _unreadable(path: str, why: str) -> Refusal:
+    return Refusal(
+        "journal_unreadable", f"{path} cannot be used as an undo journal: {why}.", "Give the 'undo_file' of a sync or undo."
+    )

@@ -1,0 +1,221 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Find the drift of a pair and repair it through the source."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import typing as t
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from .. import __version__, journal, planfile, present, sqltext
+from ..errors import Refusal, ReplError, ServerError, TableProblem
+from ..examine import Examination
+from ..fence import check_links, fence_both
+from ..lanes import Lane
+from ..options import Pace, Repair, Selection, Servers
+from ..plan import TablePlan, check_caps, plan_table
+from ..planned import examine_planned
+from ..repair import TableRepair, repair_table
+from ..report import DRIFT, ERROR, SKIPPED, UNDECIDED, Changes, SyncReport, TableReport, summarize
+from ..rewrite import preview
+from ..session import Session
+from ..topology import OpenPair, Pair, open_pair
+from . import info
+from .checksum import NOT_TABLES, all_identical, examine_all, is_identical, server_report
+
+# Statements and rows handed back to the caller; all of them are in the journal.
+_STATEMENTS_SHOWN = 100
+
+
+def run(
+    servers: Servers,
+    selection: Selection,
+    pace: Pace,
+    repair: Repair,
+    sample_rows: int,
+    apply: bool,
+    plan_file: str = "",
+) -> SyncReport:
+    """Compare, plan, and with ``apply`` repair, drain and verify.
+
+    With ``plan_file`` nothing is compared but the rows of that plan, and no others are repaired.
+    Without ``apply`` nothing is written anywhere. Raises ReplError before anything is changed when
+    the run must not happen at all; problems of single tables are in the report, which then says ``failed``.
+    """
+    started = time.monotonic()
+    with open_pair(servers) as connections:
+        pair, hazards = info.preflight(connections.source, connections.target, servers, for_repair=True)
+        with only_run(connections.source, pair):
+            if plan_file:
+                examined = _examine_plan(connections, pair, servers, repair, sample_rows, plan_file)
+            else:
+                # One more than allowed is enough to know that there are too many.
+                examined = examine_all(connections, pair, servers, selection, pace, sample_rows, repair.max_changes + 1)
+            plans, tables = _plan(examined, repair)
+            report = SyncReport(
+                in_sync=all_identical(tables),
+                verified=apply and all_identical(tables),
+                tables=tables,
+                summary=summarize(tables, time.monotonic() - started),
+                source=server_report(pair.source),
+                target=server_report(pair.target),
+                hazards=hazards,
+                changed=any(plan.changes for plan in plans),
+                changes=sum((plan.counts for plan in plans), Changes()),
+                statements=_first(statement for plan in plans for statement in preview(plan.table, plan.changes, _STATEMENTS_SHOWN)),
+                diff=tuple(
+                    present.diff(plan.table, plan.changes, connections.source.endpoint.address, connections.target.endpoint.address)
+                    for plan in plans
+                    if plan.changes
+                ),
+            )
+            try:
+                check_caps(plans, repair)
+            except Refusal as exc:
+                return replace(report, changed=False, changes=Changes(), statements=(), diff=(), failed=True, message=str(exc))
+            if apply and report.changed:
+                report = _apply(connections, pair, servers, repair, plans, report)
+    report = replace(report, summary=summarize(report.tables, time.monotonic() - started))
+    return _with_problems(report)
+
+
+@contextmanager
+def only_run(source: Session, pair: Pair) -> t.Iterator[None]:
+    """Keep a second run away from the same pair, until the session ends at the latest. Raises Refusal ``already_running``."""
+    name = sqltext.string(f"comaster.mysql_repl.{pair.target.server_id}")
+    if source.scalar(f"SELECT GET_LOCK({name}, 0)") != "1":
+        raise Refusal(
+            "already_running",
+            f"Another run is repairing the same target (server_id {pair.target.server_id}) through {source.name}.",
+            "Wait until it has finished; its lock goes with its connection.",
+        )
+    try:
+        yield
+    finally:
+        with suppress(ServerError):
+            source.execute(f"DO RELEASE_LOCK({name})")
+
+
+def journal_header(kind: str, pair: Pair, connections: OpenPair) -> journal.Header:
+    """Who is about to change what."""
+    source, target = (
+        journal.Identity(session.endpoint.address, facts.server_id, facts.uuid)
+        for session, facts in ((connections.source, pair.source), (connections.target, pair.target))
+    )
+    return journal.Header(kind, source, target, tool=__version__)
+
+
+def _examine_plan(
+    connections: OpenPair, pair: Pair, servers: Servers, repair: Repair, sample_rows: int, plan_file: str
+) -> tuple[Examination, ...]:
+    def fence() -> None:
+        fence_both(connections.source, connections.target, pair, servers.fence_timeout)
+
+    planned = planfile.read(plan_file, pair.source, pair.target, repair.max_changes)
+    fence()
+    with Lane(connections.new_source(), connections.new_target()) as lane:
+        return examine_planned(lane, planned, fence, sample_rows)
+
+
+def _plan(examined: t.Sequence[Examination], repair: Repair) -> tuple[tuple[TablePlan, ...], tuple[TableReport, ...]]:
+    """Plan every table; one that cannot be repaired safely becomes an error, its counts kept."""
+    plans: list[TablePlan] = []
+    tables: list[TableReport] = []
+    for examination in examined:
+        report = examination.report
+        try:
+            plan = plan_table(examination, repair)
+        except TableProblem as exc:
+            report = _failed(report, exc)
+        else:
+            plans += [plan] if plan else []
+        tables.append(report)
+    return tuple(plans), tuple(tables)
+
+
+def _apply(
+    connections: OpenPair, pair: Pair, servers: Servers, repair: Repair, plans: t.Sequence[TablePlan], report: SyncReport
+) -> SyncReport:
+    """Repair table after table; a broken link ends the run, a table's own trouble only that table."""
+
+    def fence() -> None:
+        fence_both(connections.source, connections.target, pair, servers.fence_timeout)
+
+    def links() -> None:
+        check_links(connections.source, connections.target, pair)
+
+    spare = repair.max_deletes - report.changes.deleted
+    done = Changes()
+    problems: dict[str, ReplError] = {}
+    verified = True
+    with journal.create(repair.undo_dir, journal_header("sync", pair, connections)) as writer:
+        for plan in plans:
+            with connections.new_source() as lock, connections.new_source() as log:
+                try:
+                    result = repair_table(
+                        lock, log, connections.target, plan.table, plan.changes, repair.batch_rows, writer, fence, links, spare
+                    )
+                except ReplError as exc:  # what earlier tables got is in the result all the same
+                    result = TableRepair(stopped=exc)
+            skipped = plan.left_alone + len(result.skipped)
+            done += Changes(result.inserted, result.updated, result.deleted, skipped)
+            spare -= max(0, result.deleted - plan.counts.deleted)
+            verified &= result.verified
+            problem = result.stopped or _unfinished(result, plan)
+            if problem:
+                problems[str(plan.table.name)] = problem
+            if result.stopped and not isinstance(result.stopped, TableProblem):
+                break
+        undo_file = writer.path
+    tables = tuple(_failed(table, problems[table.name]) if table.name in problems else table for table in report.tables)
+    return replace(
+        report,
+        tables=tables,
+        in_sync=verified and not problems and all(table.status == DRIFT or is_identical(table) for table in tables),
+        changed=done.total > 0,
+        changes=done,
+        undo_file=undo_file,
+        verified=verified and not problems,
+    )
+
+
+def _unfinished(result: TableRepair, plan: TablePlan) -> TableProblem | None:
+    """What keeps a table from being equal although its repair went to the end."""
+    if result.skipped:
+        first = result.skipped[0]
+        return TableProblem(first.reason, f"{plan.table.name}: {len(result.skipped)} rows were left as they are; first: {first.message}")
+    if result.unverified:
+        keys = "; ".join(present.key_text(plan.table, key) for key in result.unverified[:10])
+        return TableProblem(
+            "not_verified",
+            f"{plan.table.name}: {len(result.unverified)} rows were logged but still differ on the target: {keys}.",
+            "Run again; if they still differ, look at the target's applier (filters, triggers, sql_mode).",
+        )
+    return None
+
+
+def _failed(report: TableReport, problem: ReplError) -> TableReport:
+    return replace(report, status=ERROR, reason=problem.code, message=f"{problem.message} {problem.remedy}".strip())
+
+
+def _with_problems(report: SyncReport) -> SyncReport:
+    """Fail the run when a table was left undecided, refused or in error (law 15)."""
+    bad = [
+        table
+        for table in report.tables
+        if table.status in (UNDECIDED, ERROR) or (table.status == SKIPPED and table.reason not in NOT_TABLES)
+    ]
+    if not bad:
+        return report
+    listed = "; ".join(f"{table.name} [{table.reason}] {table.message}" for table in bad[:10])
+    more = f"; and {len(bad) - 10} more" if len(bad) > 10 else ""
+    return replace(report, failed=True, message=f"{len(bad)} tables were not repaired: {listed}{more}")
+
+
+def _first(statements: t.Iterable[str]) -> tuple[str, ...]:
+    return tuple(itertools.islice(statements, _STATEMENTS_SHOWN))

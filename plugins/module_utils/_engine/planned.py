@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The rows of a plan as they are now: what of it still stands, what has healed, what has changed."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from dataclasses import replace
+
+from . import schema
+from .confirm import Difference, confirm
+from .errors import ReplError, TableProblem, Undecided
+from .examine import Examination
+from .lanes import Lane
+from .planfile import PlannedTable
+from .report import ERROR, UNDECIDED, TableReport
+from .schema import Table, read_tables
+from .tally import Tally
+
+# Planned keys read again at once.
+_KEYS_AT_ONCE = 2000
+
+
+def examine_planned(
+    lane: Lane, planned: t.Sequence[PlannedTable], fence: t.Callable[[], None], sample_rows: int
+) -> tuple[Examination, ...]:
+    """Confirm the rows of a plan; the table is not read otherwise.
+
+    Only rows that differ exactly as planned are handed on; the others are counted as stale, for they have
+    healed or changed since. Raises ServerError when the definitions cannot be read.
+    """
+    databases = sorted({table.name.database for table in planned})
+    ours, theirs = lane.both(lambda session: read_tables(session, databases))
+    found = []
+    for each in planned:
+        started = time.monotonic()
+        try:
+            examination = _examine(lane, each, ours.get(each.name), theirs.get(each.name), fence, sample_rows)
+        except Undecided as exc:
+            examination = Examination(_problem(each, UNDECIDED, exc))
+        except TableProblem as exc:
+            examination = Examination(_problem(each, ERROR, exc))
+        found.append(replace(examination, report=replace(examination.report, seconds=round(time.monotonic() - started, 3))))
+    return tuple(found)
+
+
+def _examine(
+    lane: Lane,
+    planned: PlannedTable,
+    table: Table | None,
+    target_table: Table | None,
+    fence: t.Callable[[], None],
+    sample_rows: int,
+) -> Examination:
+    if table is None or target_table is None or table.shape != planned.shape or schema.differences(table, target_table):
+        raise TableProblem(
+            "stale_plan", f"{planned.name} is not defined as it was when the plan was made.", "Run the check again and apply that plan."
+        )
+    tally = Tally(table, sample_rows, len(planned.rows))
+    healed = changed = 0
+    for start in range(0, len(planned.rows), _KEYS_AT_ONCE):
+        some = planned.rows[start : start + _KEYS_AT_ONCE]
+        now = {each.key: each for each in confirm(lane.source, lane.target, table, [row.key for row in some], fence)}
+        standing: list[Difference] = []
+        for row in some:
+            difference = now.get(row.key)
+            if difference is None:
+                healed += 1
+            elif row.fits(difference):
+                standing.append(difference)
+            else:
+                changed += 1
+        tally.add(standing)
+    report = tally.report()
+    if healed or changed:
+        said = f"{healed} planned rows are equal now and {changed} differ otherwise than planned; these were left alone."
+        report = replace(report, reason="stale_rows", message=said)
+    return Examination(report, table, target_table, tuple(tally.kept), stale=healed + changed)
+
+
+def _problem(planned: PlannedTable, status: str, problem: ReplError) -> TableReport:
+    message = f"{problem.message} {problem.remedy}".strip()
+    return TableReport(planned.name.database, planned.name.table, status, problem.code, message)

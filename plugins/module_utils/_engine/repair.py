@@ -1,0 +1,346 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Put the rows of one table right on the target, by statements that exist only in the source's binary log.
+
+Each batch: look at the target, lock the rows on the source, journal what is new, log what is locked, release the lock.
+Then drain, see that the links are up, and compare both copies. No lock is held while waiting for replication or for the
+target. Killed at any instant, the source is unchanged and the target is as it was or as the source is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+import typing as t
+from dataclasses import dataclass, field, replace
+
+from . import rewrite
+from .arrival import drain, wanting
+from .collisions import Collisions
+from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
+from .constraints import Constraints
+from .errors import LockConflict, ReplError, ServerError, TableProblem
+from .journal import Writer
+from .keyspace import KeySpace
+from .present import key_text
+from .schema import Key, Table
+from .session import Row, Session
+from .shadow import Shadow, prepare
+
+# Bytes of row images in one batch: bounds memory, the transaction and the time the lock is held.
+_BATCH_BYTES = 4 << 20
+
+# Batches logged between two drainings. It starts with one, so that a problem shows early, and doubles.
+_MAX_BATCHES_AT_ONCE = 16
+
+# The application goes first: seconds to wait for a lock (1 is the least InnoDB knows), tries, and seconds between them,
+# at random. From the second failure on, a batch is halved as well.
+_LOCK_WAIT = 1
+_LOCK_ATTEMPTS = 12
+_LOCK_PAUSE = (0.05, 0.5)
+
+# Rows that changed meanwhile, or that others were in the way of, are taken up again after the others, so often.
+_PASSES = 3
+
+# Statements shown of one table; the journal has all rows.
+_STATEMENTS_SHOWN = 100
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row that was left as it is. ``reason``: unique_collision, check_constraint, max_deletes or keeps_changing."""
+
+    key: Row
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class TableRepair:
+    """What was done to one table of the target.
+
+    ``verified``: every row of the plan was seen equal on both servers, replication drained. ``unverified`` lists keys
+    that were not. ``stopped``: what ended the repair before its end; the counts tell what had been logged until then.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    skipped: tuple[Skipped, ...] = ()
+    statements: tuple[str, ...] = ()
+    verified: bool = False
+    unverified: tuple[Row, ...] = ()
+    stopped: ReplError | None = None
+
+
+def repair_table(
+    source_lock: Session,
+    source_log: Session,
+    target: Session,
+    table: Table,
+    changes: t.Sequence[Difference],
+    batch_rows: int,
+    journal: Writer,
+    fence: t.Callable[[], None],
+    check_links: t.Callable[[], None],
+    spare_deletes: int = 0,
+) -> TableRepair:
+    """Repair the rows of one plan.
+
+    ``source_lock`` and ``source_log`` are two sessions to the source, used for nothing else meanwhile. ``fence`` drains
+    replication both ways, ``check_links`` raises when a link is broken. ``spare_deletes``: rows planned otherwise that may
+    be deleted because the source has deleted them meanwhile. Raises before anything is written: TableProblem, Refusal
+    ``journal_unwritable`` or ``broken_link``, ServerError. What goes wrong later is in the result.
+    """
+    _refuse_unsafe(table)
+    check_links()
+    packet = rewrite.largest_packet(source_log, target)
+    rewrite.refuse_too_large(table, changes, packet)
+    collisions = Collisions(source_lock, target, table, changes)
+    constraints = Constraints(source_lock, target, table)
+    prepare(source_log)
+    source_lock.execute(f"SET SESSION innodb_lock_wait_timeout = {_LOCK_WAIT}")
+    ids = journal.plan(table, changes)
+    run = _Run(
+        source_lock, source_log, target, table, packet, collisions, constraints, journal, fence, check_links, spare_deletes
+    )
+    run.all(
+        [_Job(number, change.kind, change.key, change.source, change.target) for number, change in zip(ids, changes)], batch_rows
+    )
+    return run.result(changes)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One row to put right, with both copies as last journaled. ``reason``, ``message``: why it was put off or skipped."""
+
+    id: int
+    kind: str
+    key: Row
+    source: Row | None
+    target: Row | None
+    reason: str = ""
+    message: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of both images."""
+        return sum(len(value) for row in (self.source, self.target) for value in row or () if value)
+
+
+# What becomes of the target's row.
+_INSERTED, _UPDATED, _DELETED = "inserted", "updated", "deleted"
+_PLANNED = {MISSING: _INSERTED, DIFFERENT: _UPDATED, EXTRA: _DELETED}
+_EQUAL = "equal"  # nothing to do any more
+_CHANGED = "changed"  # put off
+_KEPT = "kept"  # skipped
+_ILLEGAL = "illegal"  # skipped
+_LEFT_ALONE = {
+    _CHANGED: ("keeps_changing", "changed on the source since its unique values were looked up on the target"),
+    _KEPT: ("max_deletes", "was deleted on the source meanwhile, and no more deletes are allowed"),
+    _ILLEGAL: (
+        "check_constraint",
+        "breaks a CHECK constraint of its table; the target would refuse it and replication would stop",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What to do about a locked row: ``source`` is the row under the lock, ``target`` the target's present one."""
+
+    job: _Job
+    source: Row | None
+    target: Row | None
+    action: str
+
+
+@dataclass
+class _Run:
+    """The repair of one table while it goes on."""
+
+    source_lock: Session
+    source_log: Session
+    target: Session
+    table: Table
+    packet: int
+    collisions: Collisions
+    constraints: Constraints
+    journal: Writer
+    fence: t.Callable[[], None]
+    check_links: t.Callable[[], None]
+    spare_deletes: int
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys((_INSERTED, _UPDATED, _DELETED), 0))
+    put_off: list[_Job] = field(default_factory=list)
+    skipped: list[_Job] = field(default_factory=list)
+    unverified: list[Row] = field(default_factory=list)
+    stopped: ReplError | None = None
+
+    def all(self, jobs: t.Sequence[_Job], batch_rows: int) -> None:
+        """Work through the jobs, then through those put off."""
+        try:
+            for _pass in range(_PASSES):
+                self._pass(jobs, batch_rows)
+                jobs, self.put_off = self.put_off, []
+                if not jobs:
+                    break
+            self.skipped.extend(jobs)
+            self.journal.flush()
+        except ReplError as exc:
+            self._release()
+            self.stopped = exc
+
+    def result(self, changes: t.Sequence[Difference]) -> TableRepair:
+        """Sum up."""
+        return TableRepair(
+            **self.counts,
+            skipped=tuple(Skipped(job.key, job.reason, job.message) for job in self.skipped),
+            statements=rewrite.preview(self.table, changes, _STATEMENTS_SHOWN),
+            verified=not (self.stopped or self.skipped or self.unverified),
+            unverified=tuple(self.unverified),
+            stopped=self.stopped,
+        )
+
+    def _pass(self, jobs: t.Sequence[_Job], batch_rows: int) -> None:
+        batches = list(_batches(jobs, batch_rows))
+        at_once = 1
+        while batches:
+            some, batches = batches[:at_once], batches[at_once:]
+            tried = [job for batch in some for job in self._batch(batch)]
+            self._verify(tried)
+            at_once = min(2 * at_once, _MAX_BATCHES_AT_ONCE)
+
+    # -- one batch -----------------------------------------------------------------------------
+
+    def _batch(self, jobs: t.Sequence[_Job], attempt: int = 1) -> list[_Job]:
+        """Log one batch; returns the jobs to verify: all but those put off or skipped."""
+        theirs = read_rows(self.target, self.table, [job.key for job in jobs])
+        free = self._free_of_collisions(jobs)
+        if not free:
+            return []
+        try:
+            with Shadow(self.source_log, self.table) as shadow:
+                return self._log(free, theirs, shadow)
+        except LockConflict:
+            self._release()
+            if attempt == _LOCK_ATTEMPTS:
+                raise
+        time.sleep(random.uniform(*_LOCK_PAUSE))
+        middle = len(free) // 2 if attempt > 1 else 0
+        parts = (free[:middle], free[middle:])
+        return [job for part in parts if part for job in self._batch(part, attempt + 1)]
+
+    def _free_of_collisions(self, jobs: t.Sequence[_Job]) -> list[_Job]:
+        """Put off the jobs whose REPLACE would take away a row that is not in the plan."""
+        candidates = [job for job in jobs if job.source is not None]
+        holders = self.collisions.find([t.cast(Row, job.source) for job in candidates])
+        blocked = {candidates[place].id: keys for place, keys in holders.items()}
+        for job in candidates:
+            if job.id in blocked:
+                others = ", ".join(key_text(self.table, key) for key in blocked[job.id])
+                message = (
+                    f"{key_text(self.table, job.key)} shares a unique value with {others} on the target,"
+                    " which is not in the plan and would be deleted."
+                )
+                self.put_off.append(replace(job, reason="unique_collision", message=message))
+        return [job for job in jobs if job.id not in blocked]
+
+    def _log(self, jobs: t.Sequence[_Job], theirs: dict[Row, Row], shadow: Shadow) -> list[_Job]:
+        """Lock, journal, log, release."""
+        self.source_lock.execute("START TRANSACTION")
+        ours = read_rows(self.source_lock, self.table, [job.key for job in jobs], self.source_lock.dialect.share_lock)
+        steps = self._decide(jobs, ours, theirs)
+        illegal = self.constraints.violations(list(ours))
+        if illegal:
+            key_of = KeySpace(self.table, t.cast(Key, self.table.key)).key_of
+            steps = [replace(step, action=_ILLEGAL) if step.source and key_of(step.source) in illegal else step for step in steps]
+        for step in steps:
+            # A row that is gone may have been taken away by a REPLACE of ours: what was there first is what counts.
+            before = step.target or step.job.target
+            if step.action != _EQUAL and (before, step.source) != (step.job.target, step.job.source):
+                self.journal.image(step.job.id, before, step.source)
+        self.journal.flush()
+        gone = [step.job for step in steps if step.action == _DELETED]
+        there = [step for step in steps if step.action in (_INSERTED, _UPDATED)]
+        if gone or there:
+            shadow.log(
+                [  # deletes first, while the shadow is empty
+                    *rewrite.deletes(self.table, [job.key for job in gone], self.packet),
+                    *rewrite.replaces(self.table, [t.cast(Row, step.source) for step in there], self.packet),
+                ]
+            )
+        self.source_lock.execute("COMMIT")
+        self.journal.committed([job.id for job in [*gone, *(step.job for step in there)]])
+        return self._account(steps)
+
+    def _decide(self, jobs: t.Sequence[_Job], ours: dict[Row, Row], theirs: dict[Row, Row]) -> list[_Step]:
+        spare = self.spare_deletes
+        steps = []
+        for job in jobs:
+            source, target = ours.get(job.key), theirs.get(job.key)
+            if source == target:
+                action = _EQUAL
+            elif source is None:
+                # Absent under the lock: the positive proof that a delete needs (law 4).
+                action = _DELETED if job.kind == EXTRA or spare > 0 else _KEPT
+                spare -= job.kind != EXTRA
+            elif source != job.source and self.collisions.keys:
+                action = _CHANGED
+            else:
+                action = _INSERTED if job.kind == MISSING else _UPDATED
+            steps.append(_Step(job, source, target, action))
+        return steps
+
+    def _account(self, steps: t.Sequence[_Step]) -> list[_Job]:
+        to_verify = []
+        for step in steps:
+            if step.action in _LEFT_ALONE:
+                reason, message = _LEFT_ALONE[step.action]
+                job = replace(step.job, source=step.source, target=step.target or step.job.target, reason=reason)
+                job = replace(job, message=f"{key_text(self.table, job.key)} {message}.")
+                (self.put_off if step.action == _CHANGED else self.skipped).append(job)
+                continue
+            to_verify.append(step.job)
+            # A row of the plan that is right already (a REPLACE before it took it away) is one repaired too.
+            self.counts[_PLANNED[step.job.kind] if step.action == _EQUAL else step.action] += 1
+            self.spare_deletes -= step.action == _DELETED and step.job.kind != EXTRA
+        return to_verify
+
+    def _release(self) -> None:
+        with contextlib.suppress(ServerError):
+            self.source_lock.execute("ROLLBACK")
+
+    def _verify(self, jobs: t.Sequence[_Job]) -> None:
+        """Drain replication and compare both copies."""
+        ids = {job.key: job.id for job in jobs}
+        wrong = wanting(self.source_lock, self.target, self.table, list(ids), lambda: drain(self.fence, self.check_links))
+        self.unverified += wrong
+        self.journal.verified([ids[key] for key in ids.keys() - set(wrong)])
+
+
+def _batches(jobs: t.Sequence[_Job], rows: int) -> t.Iterator[list[_Job]]:
+    batch: list[_Job] = []
+    size = 0
+    for job in jobs:
+        if batch and (len(batch) >= rows or size + job.size > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(job)
+        size += job.size
+    if batch:
+        yield batch
+
+
+def _refuse_unsafe(table: Table) -> None:
+    """The operation refuses these before; a caller that does not must not get through either."""
+    for code, found, what in (
+        ("no_key", table.key is None, "has no key that tells its rows apart"),
+        ("engine_not_transactional", not table.is_transactional, "cannot lock and roll back single rows"),
+        ("system_versioned", table.is_versioned, "keeps its own history"),
+        ("not_a_table", not table.is_base_table, "holds no rows of its own"),
+    ):
+        if found:
+            raise TableProblem(code, f"{table.name} {what}, so it is not repaired.", "Leave it out with ignore_tables.")

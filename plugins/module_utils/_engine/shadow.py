@@ -1,0 +1,153 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The shadow table: a repair that exists only in the binary log (law 2).
+
+A TEMPORARY table with the name of the real one hides the real one in this session alone. Statements run against it,
+are logged as statements, and act on the real table of every replica, where no such temporary table exists. The
+source's own rows are out of reach: they cannot be changed by a bug here, and the account needs no right to.
+
+What the servers log of temporary tables:
+https://dev.mysql.com/doc/refman/8.4/en/replication-features-temptables.html and
+https://mariadb.com/kb/en/temporary-tables-and-replication/. MySQL logs statements on one whose creation was not logged.
+MariaDB does not; so there it is created, logged, under a name that nobody has, and renamed unlogged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import typing as t
+
+from . import sqltext
+from .errors import LostConnection, ReplError, ServerError
+from .rewrite import is_timestamp
+from .schema import Column, Table
+from .session import Session
+
+# The settings that make the shadow work, and those that go into the log with each statement and hold where it is replayed.
+# unique_checks stays on: off, InnoDB may skip the very look-up of duplicates that REPLACE rests on
+# (https://dev.mysql.com/doc/refman/8.4/en/server-system-variables.html#sysvar_unique_checks).
+_SETTINGS = {
+    "binlog_format": "'STATEMENT'",
+    "sql_log_bin": "1",
+    "foreign_key_checks": "0",
+    "unique_checks": "1",
+    # Local only: values need not fit the shadow's columns, and nobody reads the warnings about it.
+    "innodb_strict_mode": "0",
+    "max_error_count": "0",
+}
+# The row may be older than the constraint that it breaks.
+_MARIADB_SETTINGS = {"check_constraint_checks": "0"}
+# Where the server demands keys of its tables, the shadow is an exception: it must have none.
+_MYSQL_OPTIONAL = {"sql_require_primary_key": "0", "sql_generate_invisible_primary_key": "0"}
+
+
+def prepare(session: Session) -> None:
+    """Give a session, before any temporary table is made in it, the settings that the shadow needs.
+
+    Raises AccessDenied without BINLOG ADMIN (MariaDB) or SESSION_VARIABLES_ADMIN (MySQL).
+    """
+    settings = {**_SETTINGS, **(_MARIADB_SETTINGS if session.dialect.is_mariadb else {})}
+    if not session.dialect.is_mariadb:
+        known = session.variables(_MYSQL_OPTIONAL)
+        settings.update({name: value for name, value in _MYSQL_OPTIONAL.items() if name in known})
+    session.execute("SET " + ", ".join(f"SESSION {name} = {value}" for name, value in settings.items()))
+
+
+class Shadow:
+    """Hides one table of the source in one prepared session for as long as the context lasts.
+
+    The session must be used for nothing else meanwhile. After any error in making or removing the shadow the session
+    is closed, so that no statement can ever reach the real table through it.
+    """
+
+    def __init__(self, session: Session, table: Table) -> None:
+        self._session = session
+        self._name = sqltext.quote_name(table.name.table)
+        self._database = sqltext.quote_name(table.name.database)
+        self._definition = _definition(table)
+        # MariaDB: the name under which the creation is logged. Nobody else's: 16 random digits.
+        self._logged_name = sqltext.quote_name(f"mysql_repl_shadow_{secrets.token_hex(8)}")
+
+    def __enter__(self) -> Shadow:
+        try:
+            # The default database decides, as for the application, what filters by database let through.
+            self._session.execute(f"USE {self._database}")
+            self._make()
+            self.assert_shadowed()
+        except BaseException:
+            self._session.close()
+            raise
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        try:
+            self._remove()
+        except LostConnection:
+            self._session.close()  # the server drops the table with the session
+        except BaseException:
+            self._session.close()
+            raise
+
+    def log(self, statements: t.Iterable[str]) -> None:
+        """Log statements as one transaction. When this returns they are in the binary log; if it raises, they are not.
+
+        Except LostConnection at COMMIT, where nobody can know. Raises ServerError, ReplError ``no_shadow``.
+        """
+        self.assert_shadowed()
+        self._session.execute("BEGIN")
+        try:
+            for statement in statements:
+                self._session.execute(statement)
+        except BaseException:
+            with contextlib.suppress(ServerError):
+                self._session.execute("ROLLBACK")
+            raise
+        self._session.execute("COMMIT")
+
+    def assert_shadowed(self) -> None:
+        """Raise ReplError ``no_shadow`` unless the table's name means the temporary table in this session."""
+        shown = self._session.record(f"SHOW CREATE TABLE {self._name}").get("Create Table") or ""
+        if not shown.startswith("CREATE TEMPORARY TABLE"):
+            raise ReplError(
+                "no_shadow",
+                f"{self._session.name}: the temporary table that hides {self._name} is not there;"
+                " a statement would reach the real one.",
+                "Nothing was written. This is never expected; please report it.",
+            )
+
+    def _make(self) -> None:
+        if self._session.dialect.is_mariadb:
+            self._session.execute(f"CREATE TEMPORARY TABLE {self._logged_name} {self._definition}")
+            self._unlogged(f"ALTER TABLE {self._logged_name} RENAME TO {self._name}")
+        else:
+            self._unlogged(f"CREATE TEMPORARY TABLE {self._name} {self._definition}")
+
+    def _remove(self) -> None:
+        # Without the shadow the rename would hit the real table.
+        self.assert_shadowed()
+        if self._session.dialect.is_mariadb:
+            self._unlogged(f"ALTER TABLE {self._name} RENAME TO {self._logged_name}")
+            self._session.execute(f"DROP TEMPORARY TABLE IF EXISTS {self._logged_name}")
+        else:
+            self._unlogged(f"DROP TEMPORARY TABLE {self._name}")
+
+    def _unlogged(self, statement: str) -> None:
+        self._session.execute("SET SESSION sql_log_bin = 0")
+        self._session.execute(statement)
+        self._session.execute("SET SESSION sql_log_bin = 1")
+
+
+def _definition(table: Table) -> str:
+    """All stored columns, small, without any key: nothing may let an optimizer see that no row can match and log nothing."""
+    key = table.key.columns if table.key else ()
+    columns = ", ".join(f"{column.sql} {_shadow_type(column, column.name in key)} NULL" for column in table.stored_columns)
+    return f"({columns}) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4"
+
+
+def _shadow_type(column: Column, in_key: bool) -> str:
+    if is_timestamp(column):
+        return "TIMESTAMP(6)"  # so that the time zone is logged, see rewrite.py
+    return "LONGBLOB" if in_key else "TINYINT"

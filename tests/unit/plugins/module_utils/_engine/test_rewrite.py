@@ -1,0 +1,105 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The text of REPLACE and DELETE statements."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import rewrite
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.confirm import Difference
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import TableProblem
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import Column, Key, KeyPart, Table, TableName
+
+PACKET = 1 << 24
+
+
+def column(name, data_type="int", generated=""):
+    """A column."""
+    charset = "utf8mb4" if data_type == "varchar" else None
+    return Column(name, data_type, data_type, charset, None, False, generated, "")
+
+
+def table(*columns, key=("id",)):
+    """A table called od`d."""
+    keys = (Key("PRIMARY", tuple(KeyPart(name, None, False) for name in key)),) if key else ()
+    return Table(TableName("shop", "od`d"), "BASE TABLE", "InnoDB", columns, keys, 0)
+
+
+FILM = table(column("id"), column("v", "varchar"))
+
+
+def test_replace_names_its_columns_and_leaves_generated_ones_to_the_server():
+    odd = table(column("id"), column("g", generated="stored"), column("w", generated="virtual"), column("v", "varchar"))
+    assert list(rewrite.replaces(odd, [(b"1", b"2", b"it's"), (b"3", b"4", None)], PACKET)) == [
+        "REPLACE INTO `od``d` (`id`, `v`) VALUES (1, _utf8mb4 X'69742773'), (3, NULL)"
+    ]
+    assert list(rewrite.inserts(odd, [(b"1", b"2", b"x")], PACKET)) == ["INSERT INTO `od``d` (`id`, `v`) VALUES (1, 'x')"]
+
+
+def test_delete_by_one_column_and_by_several():
+    assert list(rewrite.deletes(FILM, [(b"1",), (b"2",)], PACKET)) == ["DELETE FROM `od``d` WHERE `id` IN (1, 2)"]
+    wide = table(column("id"), column("k", "varchar"), key=("k", "id"))
+    assert list(rewrite.deletes(wide, [(b"a", b"1"), (b"b", b"2")], PACKET)) == [
+        "DELETE FROM `od``d` WHERE ((`k` = 'a' AND `id` = 1) OR (`k` = 'b' AND `id` = 2))"
+    ]
+
+
+def test_a_delete_by_timestamp_makes_the_server_log_the_time_zone():
+    odd = table(column("id", "timestamp"))
+    assert list(rewrite.deletes(odd, [(b"2024-01-01 00:00:00",)], PACKET)) == [
+        "DELETE FROM `od``d` WHERE `id` IN ('2024-01-01 00:00:00') AND FROM_UNIXTIME(1) IS NOT NULL"
+    ]
+    both = table(column("id", "timestamp"), column("n"), key=("id", "n"))
+    (statement,) = rewrite.deletes(both, [(b"2024-01-01 00:00:00", b"1"), (b"2024-01-01 00:00:00", b"2")], PACKET)
+    assert statement.endswith("2)) AND FROM_UNIXTIME(1) IS NOT NULL"), "the condition must hold for every alternative"
+
+
+def test_nothing_to_do_is_no_statement():
+    assert list(rewrite.replaces(FILM, [], PACKET)) == []
+    assert list(rewrite.deletes(FILM, [], PACKET)) == [], "a DELETE without condition would empty the target's table"
+
+
+def test_statements_are_bounded():
+    rows = [(str(number).encode(), b"\xff" * 1000) for number in range(2000)]
+    found = list(rewrite.replaces(FILM, rows, PACKET))
+    assert all(len(statement) < rewrite.STATEMENT_BYTES for statement in found)
+    assert len(found) == 4
+    assert sum(statement.count("X'") for statement in found) == 2000
+    keys = [(str(number).encode(),) for number in range(300000)]
+    assert sum(statement.count(",") + 1 for statement in rewrite.deletes(FILM, keys, PACKET)) == 300000
+
+
+def test_a_large_row_has_a_statement_of_its_own_up_to_the_packet():
+    rows = [(b"1", b"a"), (b"2", b"\xff" * 2_000_000), (b"3", b"b")]
+    assert [len(statement) > rewrite.STATEMENT_BYTES for statement in rewrite.replaces(FILM, rows, PACKET)] == [
+        False,
+        True,
+        False,
+    ]
+    with pytest.raises(TableProblem, match="row_too_large"):
+        list(rewrite.replaces(FILM, rows, 4_000_000))
+    changes = [Difference("missing", row[:1], row, None) for row in rows]
+    rewrite.refuse_too_large(FILM, changes, PACKET)
+    with pytest.raises(TableProblem, match="row_too_large"):
+        rewrite.refuse_too_large(FILM, changes, 4_000_000)
+    rewrite.refuse_too_large(FILM, [Difference("extra", (b"2",), None, rows[1])], 4_000_000)
+
+
+def test_preview_is_one_statement_a_row_with_the_full_name():
+    changes = [
+        Difference("extra", (b"1",), None, (b"1", b"x")),
+        Difference("different", (b"2",), (b"2", b"y"), (b"2", b"z")),
+        Difference("missing", (b"3",), (b"3", b"y"), None),
+    ]
+    assert rewrite.preview(FILM, changes, 2) == (
+        "DELETE FROM `shop`.`od``d` WHERE `id` IN (1)",
+        "REPLACE INTO `shop`.`od``d` (`id`, `v`) VALUES (2, 'y')",
+    )
+
+
+def test_a_table_without_key_is_refused():
+    with pytest.raises(TableProblem, match="no_key"):
+        list(rewrite.deletes(table(column("id"), key=()), [(b"1",)], PACKET))
