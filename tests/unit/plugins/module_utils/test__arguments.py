@@ -107,7 +107,9 @@ def test_target_s_option_file_is_not_the_source_s_address(option_file: Path) -> 
     assert servers.source == SourceLogin()
 
 
-def test_default_option_file_may_be_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_default_option_file_may_be_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert arguments.servers(params(config_file="~/.my.cnf")).target.user is None
 
@@ -156,14 +158,18 @@ def test_broken_option_file_does_not_show_its_lines(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_used_is_named(option: str, given: dict[str, t.Any]) -> None:
-    values = params(**given)
     with pytest.raises(UsageError) as caught:
-        arguments.servers(values)
-        arguments.selection(values)
-        arguments.pace(values)
-        arguments.repair(values)
-        arguments.sample_rows(values)
+        read_all(params(**given))
     assert caught.value.option == option
+
+
+def read_all(values: dict[str, t.Any]) -> None:
+    """Turn every parameter into an engine option."""
+    arguments.servers(values)
+    arguments.selection(values)
+    arguments.pace(values)
+    arguments.repair(values)
+    arguments.sample_rows(values)
 
 
 def test_empty_names_are_unset_and_lines_may_end_in_space() -> None:
