@@ -23,6 +23,37 @@ options:
         much longer.
     type: float
     default: 0.5
+  max_lag:
+    description:
+      - Work waits while a replication link of either server lags more than this number of seconds.
+      - Unset, it does not wait.
+    type: float
+  max_threads_running:
+    description:
+      - Work waits while either server runs more statements than this (C(Threads_running), ours among them).
+      - Unset, it does not wait.
+    type: int
+  max_runtime:
+    description:
+      - Seconds after which no new chunk is begun. Tables not finished by then are V(undecided).
+      - Unset, there is no limit.
+    type: float
+  pause_file:
+    description:
+      - Work waits while this file exists on the host where the module runs, checked about twice a second.
+    type: path
+"""
+
+    STATE = r"""
+options:
+  state_file:
+    description:
+      - Where the check notes how far it is, on the host where the module runs. A run that was ended, by O(max_runtime) or
+        otherwise, goes on from there the next time.
+      - The file belongs to one question (servers, selection, condition); asked another one, the check starts anew. A table
+        whose definition changed is read from its beginning. The file is removed when every table is decided.
+      - It holds sample rows and is readable to its owner only.
+    type: path
 """
 
     FENCE = r"""

@@ -117,8 +117,22 @@ def pace_spec() -> Spec:
     return {
         "workers": {"type": "int", "default": 1},
         "chunk_time": {"type": "float", "default": 0.5},
+        "max_lag": {"type": "float"},
+        "max_threads_running": {"type": "int"},
+        "max_runtime": {"type": "float"},
+        "pause_file": {"type": "path"},
         **fence_spec(),
     }
+
+
+def state_spec() -> Spec:
+    """Option that says where a check notes how far it is."""
+    return {"state_file": {"type": "path"}}
+
+
+def plan_spec() -> Spec:
+    """Option that names the plan which a check writes and a repair applies."""
+    return {"plan_file": {"type": "path"}}
 
 
 def sample_spec() -> Spec:
@@ -163,7 +177,32 @@ def pace(params: Params) -> Pace:
     workers = _at_least(params, "workers", 1)
     if workers > 64:
         raise UsageError("workers", f"{workers} is more than 64.", "Each is two connections.")
-    return Pace(workers=workers, chunk_time=_at_least(params, "chunk_time", 0.01))
+    return Pace(
+        workers=workers,
+        chunk_time=_at_least(params, "chunk_time", 0.01),
+        max_lag=_if_given(params, "max_lag", 0),
+        max_threads_running=_if_given(params, "max_threads_running", 1),
+        max_runtime=_if_given(params, "max_runtime", 1),
+        pause_file=_file(params, "pause_file") or None,
+        state_file=_file(params, "state_file"),
+    )
+
+
+def plan_file(params: Params) -> str:
+    """Give the path of the plan, empty for none. Raises UsageError."""
+    return _file(params, "plan_file")
+
+
+def plan_to_apply(params: Params) -> str:
+    """Give the path of the plan to apply, empty for none. Raises UsageError, also beside a selection."""
+    path = plan_file(params)
+    if path and selection(params) != Selection():
+        raise UsageError(
+            "plan_file",
+            "cannot be combined with a selection: a plan names its rows itself.",
+            "Leave databases, tables, ignore_databases, ignore_tables and where out.",
+        )
+    return path
 
 
 def repair(params: Params) -> Repair:
@@ -305,6 +344,19 @@ def _at_least(params: Params, option: str, minimum: float) -> t.Any:
     if value is None or not value >= minimum or value == float("inf"):
         raise UsageError(option, f"{value} cannot be used.", f"Give {minimum} or more.")
     return value
+
+
+def _if_given(params: Params, option: str, minimum: float) -> t.Any:
+    return None if params[option] is None else _at_least(params, option, minimum)
+
+
+def _file(params: Params, option: str) -> str:
+    given = params.get(option) or ""
+    if given and not os.path.isabs(given):
+        raise UsageError(option, f"{given!r} is no absolute path.", "Write it in full.")
+    if given and os.path.isdir(given):
+        raise UsageError(option, f"{given!r} is a directory.", "Name a file.")
+    return str(given)
 
 
 def _names(params: Params, option: str) -> tuple[str, ...]:

@@ -28,6 +28,13 @@ options:
     description: Differing rows returned for each table.
     type: int
     default: 10
+  plan_file:
+    description:
+      - Write the confirmed differences to this file on the host where the module runs, for
+        M(comaster.mysql_repl.mysql_repl_sync#module) to apply exactly these. Also in check mode.
+      - It holds keys and fingerprints of rows, no other data, and is readable to its owner only. An older file of that name
+        is replaced when the comparison is complete.
+    type: path
   fail_on_drift:
     description:
       - Fail when RV(in_sync) is V(false), that is when a table differs or could not be compared. The results are complete.
@@ -43,6 +50,7 @@ extends_documentation_fragment:
   - comaster.mysql_repl.selection
   - comaster.mysql_repl.pace
   - comaster.mysql_repl.pace.fence
+  - comaster.mysql_repl.pace.state
 notes:
   - "Rights of the account, on MySQL: C(SELECT, TRIGGER) on the data, C(REPLICATION CLIENT, PROCESS) on C(*.*); on MariaDB:
     C(SELECT, TRIGGER) on the data, C(BINLOG MONITOR, SLAVE MONITOR, PROCESS) on C(*.*). On both servers."
@@ -155,6 +163,10 @@ tables:
           description: The target's values, V(null) where it does not have the row.
           type: dict
           sample: {rental_rate: "0.99"}
+        copies:
+          description: Numbers of equal rows on both sides in a table without a key, whose RV(tables[].sample[].key) is the whole row.
+          type: dict
+          sample: {source: 2, target: 1}
     chunks:
       description: Pieces in which it was read.
       type: int
@@ -351,6 +363,8 @@ def main() -> None:
             **arguments.selection_spec(),
             **arguments.ignore_columns_spec(),
             **arguments.pace_spec(),
+            **arguments.state_spec(),
+            **arguments.plan_spec(),
             **arguments.sample_spec(),
             "fail_on_drift": {"type": "bool", "default": False},
         },
@@ -363,6 +377,7 @@ def main() -> None:
             arguments.selection(params),
             arguments.pace(params),
             arguments.sample_rows(params),
+            arguments.plan_file(params),
         ),
         failure=drift if module.params["fail_on_drift"] else never,
     )

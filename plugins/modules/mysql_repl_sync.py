@@ -31,6 +31,13 @@ options:
     type: str
     choices: [delete, keep]
     default: delete
+  plan_file:
+    description:
+      - Apply the plan that M(comaster.mysql_repl.mysql_repl_checksum#module) wrote to this file, and nothing else. Only the
+        planned rows are read, not whole tables; it cannot be combined with a selection.
+      - A planned row that is equal by now, or differs otherwise than planned, is left alone and counted in
+        RV(changes.skipped). The plan of another pair, one that was cut short, and tables altered since are refused.
+    type: path
   sample_rows:
     description: Differing rows returned for each table.
     type: int
@@ -232,6 +239,10 @@ tables:
           description: The target's values, V(null) where it does not have the row.
           type: dict
           sample: {rental_rate: "0.99"}
+        copies:
+          description: Numbers of equal rows on both sides in a table without a key, whose RV(tables[].sample[].key) is the whole row.
+          type: dict
+          sample: {source: 2, target: 1}
     chunks:
       description: Pieces in which it was read.
       type: int
@@ -415,6 +426,7 @@ def main() -> None:
             **arguments.pace_spec(),
             **arguments.sample_spec(),
             **arguments.limits_spec(),
+            **arguments.plan_spec(),
             "extra_rows": {"type": "str", "choices": ["delete", "keep"], "default": "delete"},
         },
         supports_check_mode=True,
@@ -428,6 +440,7 @@ def main() -> None:
             arguments.repair(params),
             arguments.sample_rows(params),
             apply=not module.check_mode,
+            plan_file=arguments.plan_to_apply(params),
         ),
     )
 

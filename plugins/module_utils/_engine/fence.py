@@ -41,9 +41,10 @@ class Position:
 def fence(upstream: Session, downstream: Session, link: Link, timeout: float) -> None:
     """Return once ``downstream`` has applied, through ``link``, all that ``upstream`` has committed before the call.
 
-    ``timeout`` is in seconds. Raises Undecided: ``stopped_link`` or ``link_error`` at the latest a second after a thread
+    ``timeout`` is in seconds. Raises Undecided: ``stopped_link`` or ``link_error`` at once or at the latest a second after a thread
     stopped, ``delayed_link``, ``lagging_link`` when the time is over, ``binlog_off``; ServerError when a session fails.
     """
+    link = _waiting_still(downstream, link)  # a stopped link gives no verdict, even if it has nothing left to apply
     position = current_position(upstream)
     deadline = time.monotonic() + timeout
     while not _reached(downstream, link, position, min(_SLICE, deadline - time.monotonic())):

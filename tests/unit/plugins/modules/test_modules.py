@@ -100,13 +100,18 @@ def test_checksum(run: t.Any) -> None:
         workers=3,
         sample_rows=0,
         fence_timeout=5,
+        max_lag=10,
+        max_runtime=60,
+        state_file="/var/tmp/state",
+        plan_file="/var/tmp/plan",
         source={"login_host": "db1", "ssl_ca": "/ca.pem"},
     )
-    servers, selection, pace, sample_rows = engine.arguments
+    servers, selection, pace, sample_rows, plan_file = engine.arguments
     assert (servers.source.host, servers.source.ca_cert) == ("db1", "/ca.pem")
     assert servers.fence_timeout == 5
     assert selection == Selection(databases=("shop",), ignore_columns=("seen",))
-    assert (pace, sample_rows) == (Pace(workers=3), 0)
+    expected = Pace(workers=3, max_lag=10, max_runtime=60, state_file="/var/tmp/state")
+    assert (pace, sample_rows, plan_file) == (expected, 0, "/var/tmp/plan")
     assert result["in_sync"] is True
 
 
@@ -129,7 +134,15 @@ def test_sync(run: t.Any, tmp_path: Path, check: bool) -> None:
     _servers, selection, pace, repair, sample_rows = engine.arguments
     assert (selection, pace, sample_rows) == (Selection(where="id > 7"), Pace(), 10)
     assert repair == Repair(extra_rows="keep", max_deletes=0, undo_dir=str(tmp_path))
-    assert engine.options == {"apply": not check}
+    assert engine.options == {"apply": not check, "plan_file": ""}
+
+
+def test_sync_from_a_plan(run: t.Any, tmp_path: Path) -> None:
+    plan = str(tmp_path / "plan")
+    engine, _result = run(mysql_repl_sync, "sync", plan_file=plan)
+    assert engine.options == {"apply": True, "plan_file": plan}
+    _engine, result = run(mysql_repl_sync, "sync", plan_file=plan, tables=["shop.a"])
+    assert (result["failed"], result["option"]) == (True, "plan_file")
 
 
 @pytest.mark.parametrize("module", ["sync", "undo"])
