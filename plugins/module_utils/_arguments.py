@@ -103,8 +103,11 @@ def selection_spec() -> Spec:
 
 
 def ignore_columns_spec() -> Spec:
-    """Option of the comparison alone: a repair always carries whole rows."""
-    return {"ignore_columns": {"type": "list", "elements": "str", "default": []}}
+    """Options of the comparison alone: a repair always carries whole rows, exactly."""
+    return {
+        "ignore_columns": {"type": "list", "elements": "str", "default": []},
+        "float_precision": {"type": "int"},
+    }
 
 
 def fence_spec() -> Spec:
@@ -169,6 +172,7 @@ def selection(params: Params) -> Selection:
         ignore_tables=_table_names(params, "ignore_tables"),
         ignore_columns=_names(params, "ignore_columns"),
         where=(params["where"] or "").strip() or None,
+        float_precision=_if_given(params, "float_precision", 0) if "float_precision" in params else None,
     )
 
 

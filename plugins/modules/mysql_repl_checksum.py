@@ -24,6 +24,11 @@ options:
     type: list
     elements: str
     default: []
+  float_precision:
+    description:
+      - Decimals to which C(FLOAT) and C(DOUBLE) values are rounded before they are compared.
+      - Unset, they are compared bit by bit.
+    type: int
   sample_rows:
     description: Differing rows returned for each table.
     type: int

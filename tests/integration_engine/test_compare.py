@@ -428,3 +428,28 @@ def test_a_run_that_was_ended_goes_on_from_its_state_file(pairs, fresh_database,
         path.write_text("{}")
         with pytest.raises(UsageError, match="state_file"):
             checksum.run(servers(pair), wanted, pace, 10)
+
+
+@pytest.mark.parametrize("key", ["PRIMARY KEY (id)", "KEY (id)"], ids=["keyed", "keyless"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_floats_can_be_rounded_before_they_are_compared(pairs, fresh_database, flavor, key):
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        pair.a.execute(
+            [f"CREATE TABLE t (id int, d double, f float, {key})", "INSERT INTO t VALUES (1, 1.23, 0.52), (2, 2.52, NULL), (3, 3, 3)"],
+            database=database,
+        )
+        pair.wait()
+        pair.b.execute(
+            ["UPDATE t SET d = 1.2300001, f = 0.5200001 WHERE id = 1", "UPDATE t SET d = 2.53 WHERE id = 2"],
+            database=database,
+            logged=False,
+        )
+        exact, rounded, coarse = (
+            verdict(check(pair, database, float_precision=precision), "t") for precision in (None, 3, 1)
+        )
+    keyed = key.startswith("PRIMARY")
+    assert exact.different + exact.missing == 2
+    assert rounded.different + rounded.missing == 1
+    assert [row.key["id"] for row in rounded.sample] == ([2] if keyed else [2, 2])
+    assert coarse.status == report.IDENTICAL

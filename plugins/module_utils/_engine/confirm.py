@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from . import codec
 from .errors import Undecided
 from .keyspace import KeySpace
-from .schema import Table
+from .schema import Column, Table
 from .session import Row, Session
 
 # Keys looked up in one statement: enough to make round trips cheap, few enough for the optimizer.
@@ -36,7 +36,8 @@ class Difference:
     ``kind``: missing (the source has it alone), extra (the target alone) or different. ``key``
     holds the exact bytes of the key in key order, the source's where it has the row. ``source``
     and ``target`` are the values of the table's stored columns. In a table without a key, ``key`` is
-    the whole row and the copies say how many equal rows each side has.
+    the whole row, the copies say how many equal rows each side has, and ``digest`` is the row's fingerprint over all
+    columns (empty if some were left out of the comparison).
     """
 
     kind: str
@@ -45,11 +46,32 @@ class Difference:
     target: Row | None
     source_copies: int = 1
     target_copies: int = 1
+    digest: bytes = b""
 
     @property
     def rows(self) -> int:
         """How many rows of the target are concerned."""
         return max(1, abs(self.source_copies - self.target_copies))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What makes two copies of a row equal: these columns, FLOAT and DOUBLE rounded to ``float_precision`` decimals."""
+
+    columns: frozenset[str]
+    float_precision: int | None = None
+
+    def differ(self, table: Table, ours: Row, theirs: Row) -> bool:
+        """Whether two copies of a row differ."""
+        return any(
+            column.name in self.columns and mine != other and not self._is_rounded_alike(column, mine, other)
+            for column, mine, other in zip(table.stored_columns, ours, theirs)
+        )
+
+    def _is_rounded_alike(self, column: Column, mine: bytes | None, other: bytes | None) -> bool:
+        if self.float_precision is None or mine is None or other is None or codec.kind(column) is not codec.Kind.FLOAT:
+            return False
+        return round(float(mine), self.float_precision) == round(float(other), self.float_precision)
 
 
 @dataclass(frozen=True)
@@ -95,30 +117,29 @@ def confirm(
     table: Table,
     keys: t.Sequence[Row],
     fence: t.Callable[[], None],
-    columns: frozenset[str] | None = None,
+    compared: Compared | None = None,
 ) -> list[Difference]:
     """Read the suspected rows again on both servers until each is equal or stably different.
 
     ``fence`` drains replication in both directions. Both copies are read, replication is drained,
     both are read again: had either copy not yet arrived at the other side, one of them would
-    have changed in between. ``columns`` limits the comparison to these names. Raises Undecided when
+    have changed in between. ``compared``: what counts; None: every byte. Raises Undecided when
     replication cannot be drained or rows keep changing, and ServerError.
     """
     if not keys:
         return []
     space = KeySpace(table, t.cast(t.Any, table.key))
-    compared = [place for place, column in enumerate(table.stored_columns) if columns is None or column.name in columns]
     verdicts: dict[Row, Difference] = {}
     pending = _read_both(source, target, table, keys)
     stable = dict.fromkeys(pending, 0)
     for _reading in range(_MAX_READINGS):
-        pending = {key: copies for key, copies in pending.items() if _differ(copies, compared)}
+        pending = {key: copies for key, copies in pending.items() if _differ(table, copies, compared)}
         if not pending:
             return list(verdicts.values())
         fence()
         again = _read_both(source, target, table, list(pending))
         for key, copies in again.items():
-            stable[key] = stable[key] + 1 if copies == pending[key] and _differ(copies, compared) else 0
+            stable[key] = stable[key] + 1 if copies == pending[key] and _differ(table, copies, compared) else 0
             if stable[key] >= _STABLE_READINGS:
                 difference = _difference(space, copies)
                 verdicts[difference.key] = difference
@@ -136,10 +157,10 @@ def _read_both(source: Session, target: Session, table: Table, keys: t.Sequence[
     return {key: _Copies(ours.get(key), theirs.get(key)) for key in keys}
 
 
-def _differ(copies: _Copies, compared: t.Sequence[int]) -> bool:
-    if copies.source is None or copies.target is None:
-        return copies.source is not copies.target
-    return any(copies.source[place] != copies.target[place] for place in compared)
+def _differ(table: Table, copies: _Copies, compared: Compared | None) -> bool:
+    if copies.source is None or copies.target is None or compared is None:
+        return copies.source != copies.target
+    return compared.differ(table, copies.source, copies.target)
 
 
 def _difference(space: KeySpace, copies: _Copies) -> Difference:

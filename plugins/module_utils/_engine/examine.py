@@ -93,10 +93,10 @@ class Examiner:
     def _examine_keyed(self, space: KeySpace, target_table: Table, tally: Tally) -> None:
         table, scouts = space.table, self.crew.ready()
         ignored = ignored_columns(table.name, self.wanted.ignore_columns)
-        prints = fingerprint.choose(table, space, scouts.source.dialect, scouts.target.dialect, ignored, self.wanted.where)
+        prints = fingerprint.choose(space, scouts.source.dialect, scouts.target.dialect, self.wanted, ignored)
         larger = scouts.source if table.rows_estimate >= target_table.rows_estimate else scouts.target
         estimate = max(table.rows_estimate, target_table.rows_estimate)
-        compared = frozenset(column.name for column in prints.columns)
+        compared = confirm.Compared(frozenset(column.name for column in prints.columns), self.wanted.float_precision)
         lower = None
         checkpoint = self.state.checkpoint(table)
         if checkpoint:
@@ -119,19 +119,20 @@ class Examiner:
                     self.state.note(table, done.span.upper, tally.report())
         self._settle(scouts, table, pending, compared, tally)
 
-    def _settle(self, scouts: Lane, table: Table, pending: list[Row], compared: frozenset[str], tally: Tally) -> None:
+    def _settle(self, scouts: Lane, table: Table, pending: list[Row], compared: confirm.Compared, tally: Tally) -> None:
         tally.add(confirm.confirm(scouts.source, scouts.target, table, pending, self.fence, compared))
         pending.clear()
 
     def _examine_multiset(self, table: Table, target_table: Table, tally: Tally) -> None:
         lane = self.crew.ready()
         columns = fingerprint.compared_columns(table, ignored_columns(table.name, self.wanted.ignore_columns))
+        rows = multiset.Rows(table, columns, self.wanted.where, self.wanted.float_precision)
         estimate = max(table.rows_estimate, target_table.rows_estimate)
-        found = multiset.scan(lane, table, columns, estimate, self.wanted.where)
+        found = multiset.scan(lane, rows, estimate)
         tally.chunks, tally.rows = 1, found.rows
         for start in range(0, len(found.suspects), _SUSPECTS_AT_ONCE):
             some = found.suspects[start : start + _SUSPECTS_AT_ONCE]
-            tally.add(multiset.confirm(lane, table, columns, some, self.fence))
+            tally.add(multiset.confirm(lane, rows, some, self.fence))
 
 
 _LEFT_OUT = frozenset({"view", "sequence"})

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from . import codec, sqltext
 from .dialect import Dialect
 from .keyspace import KeyRange, KeySpace
+from .options import Selection
 from .schema import Column, Table
 from .session import Row, Session
 
@@ -52,6 +53,7 @@ class Fingerprint:
     columns: tuple[Column, ...]
     wide: bool  # 128 instead of 64 bits
     where: str | None = None
+    float_precision: int | None = None
 
     def scan(self, session: Session, span: KeyRange, buckets: int) -> dict[int, BucketSum]:
         """Count and combine the rows of a range, bucket by bucket, in one pass.
@@ -90,22 +92,25 @@ class Fingerprint:
     @property
     def _combined(self) -> str:
         if self.wide:
-            return f"BIT_XOR(UNHEX(LEFT(SHA2({joined(self.columns)}, 256), 32)))"
-        return f"BIT_XOR(CAST(CONV(LEFT(SHA2({joined(self.columns)}, 256), 16), 16, 10) AS UNSIGNED))"
+            return f"BIT_XOR(UNHEX(LEFT(SHA2({joined(self.columns, self.float_precision)}, 256), 32)))"
+        return f"BIT_XOR(CAST(CONV(LEFT(SHA2({joined(self.columns, self.float_precision)}, 256), 16), 16, 10) AS UNSIGNED))"
 
     @property
     def _row_hash(self) -> str:
-        return f"UNHEX(LEFT(SHA2({joined(self.columns)}, 256), 32))"
+        return f"UNHEX(LEFT(SHA2({joined(self.columns, self.float_precision)}, 256), 32))"
 
 
-def choose(table: Table, space: KeySpace, source: Dialect, target: Dialect, ignored: frozenset[str] = frozenset(), where: str | None = None) -> Fingerprint:
+def choose(
+    space: KeySpace, source: Dialect, target: Dialect, wanted: Selection, ignored: frozenset[str] = frozenset()
+) -> Fingerprint:
     """Choose what both servers can do. ``ignored``: column names left out (never those of the key).
 
     Raises TableProblem for a column type that cannot be compared.
     """
-    columns = compared_columns(table, ignored - set(space.key.columns))
+    columns = compared_columns(space.table, ignored - set(space.key.columns))
     both_mysql = not source.is_mariadb and not target.is_mariadb
-    return Fingerprint(space, columns, both_mysql and min(source.version, target.version) >= (8, 0, 0), where)
+    wide = both_mysql and min(source.version, target.version) >= (8, 0, 0)
+    return Fingerprint(space, columns, wide, wanted.where, wanted.float_precision)
 
 
 def compared_columns(table: Table, ignored: frozenset[str]) -> tuple[Column, ...]:
@@ -116,14 +121,20 @@ def compared_columns(table: Table, ignored: frozenset[str]) -> tuple[Column, ...
     return columns
 
 
-def joined(columns: tuple[Column, ...]) -> str:
+def joined(columns: tuple[Column, ...], float_precision: int | None = None) -> str:
     """SQL for a row's string; binary, so that the server converts no character set."""
     medium = sum(column.data_type in _MEDIUM for column in columns)
     large = _LARGE | (_MEDIUM if medium > _LARGE_KINDS_LIMIT else frozenset())
     nulls = [f"ISNULL({column.sql})" for column in columns if column.nullable]
     lengths = [f"LENGTH({column.sql})" for column in columns if codec.is_variable_length(column) and column.data_type not in large]
     values = [
-        f"SHA2({column.sql}, 256)" if column.data_type in large else codec.read_expression(column) for column in columns
+        f"SHA2({column.sql}, 256)" if column.data_type in large else _value(column, float_precision) for column in columns
     ]
     head = [f"CONCAT({', '.join(nulls)})"] if nulls else []
     return f"CONCAT_WS({_SEPARATOR}, {', '.join([*head, *lengths, *values])})"
+
+
+def _value(column: Column, float_precision: int | None) -> str:
+    if float_precision is not None and codec.kind(column) is codec.Kind.FLOAT:
+        return f"ROUND({codec.read_expression(column)}, {float_precision})"
+    return codec.read_expression(column)

@@ -15,10 +15,10 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass
 
-from . import codec, fingerprint, sqltext
+from . import codec, sqltext
 from .confirm import EXTRA, MISSING, Difference
 from .errors import Undecided
-from .fingerprint import BucketSum
+from .fingerprint import BucketSum, joined
 from .lanes import Lane
 from .schema import Column, Table
 from .session import Row, Session
@@ -35,6 +35,61 @@ _MAX_READINGS = 20
 
 
 @dataclass(frozen=True)
+class Rows:
+    """The rows of a table without a key, as both servers can count them."""
+
+    table: Table
+    columns: tuple[Column, ...]
+    where: str | None = None
+    float_precision: int | None = None
+
+    def sums(self, session: Session, buckets: int) -> dict[int, BucketSum]:
+        """Count and add up the rows, bucket by bucket, in one pass. Raises ServerError."""
+        # 60 bits of each row's digest: their sum over 2**60 rows still fits into the server's DECIMAL.
+        digest = f"CAST(CONV(LEFT(SHA2({self._string}, 256), 15), 16, 10) AS UNSIGNED)"
+        found = session.rows(
+            f"SELECT {self._bucket(buckets)}, COUNT(*), SUM({digest}) FROM {self.table.name.sql}{self._where()}"
+            + (" GROUP BY 1" if buckets > 1 else "")
+        )
+        return {int(bucket or 0): BucketSum(int(rows or 0), total or b"") for bucket, rows, total in found if rows != b"0"}
+
+    def copies(self, session: Session, buckets: int, chosen: t.Sequence[int]) -> Counter[bytes]:
+        """How many rows there are of each digest in the chosen buckets. Raises ServerError."""
+        within = f"{self._bucket(buckets)} IN ({', '.join(map(str, chosen))})" if buckets > 1 else None
+        found = session.rows(
+            f"SELECT {self._digest}, COUNT(*) FROM {self.table.name.sql}{self._where(within)} GROUP BY 1"
+        )
+        return Counter({digest: int(copies or 0) for digest, copies in found if digest is not None})
+
+    def read(self, session: Session, digests: t.Sequence[bytes]) -> dict[bytes, list[Row]]:
+        """The rows behind digests, all columns, in any order. Raises ServerError."""
+        wanted = ", ".join(sqltext.hex_literal(digest) for digest in digests)
+        shown = ", ".join(codec.read_expression(column) for column in self.table.stored_columns)
+        found: dict[bytes, list[Row]] = {digest: [] for digest in digests}
+        for row in session.rows(
+            f"SELECT {self._digest}, {shown} FROM {self.table.name.sql} WHERE {self._digest} IN ({wanted})"
+        ):
+            if row[0] is not None:
+                found[row[0]].append(row[1:])
+        return found
+
+    @property
+    def _string(self) -> str:
+        return joined(self.columns, self.float_precision)
+
+    @property
+    def _digest(self) -> str:
+        return f"UNHEX(LEFT(SHA2({self._string}, 256), 32))"
+
+    def _bucket(self, buckets: int) -> str:
+        return f"CRC32({self._string}) MOD {buckets}" if buckets > 1 else "0"
+
+    def _where(self, condition: str | None = None) -> str:
+        given = [f"({each})" for each in (self.where, condition) if each]
+        return f" WHERE {sqltext.conjunction(given)}" if given else ""
+
+
+@dataclass(frozen=True)
 class Scan:
     """What the first pass found: rows of the source, and digests of row values whose number of copies may differ."""
 
@@ -42,23 +97,21 @@ class Scan:
     suspects: tuple[bytes, ...]
 
 
-def scan(lane: Lane, table: Table, columns: tuple[Column, ...], estimate: int, where: str | None) -> Scan:
+def scan(lane: Lane, rows: Rows, estimate: int) -> Scan:
     """Compare the whole table on both servers at once. Raises ServerError."""
     buckets = min(_MAX_BUCKETS, estimate // _BUCKET_ROWS + 1)
-    ours, theirs = lane.both(lambda session: _sums(session, table, columns, buckets, where))
+    ours, theirs = lane.both(lambda session: rows.sums(session, buckets))
     differing = sorted(bucket for bucket in ours.keys() | theirs.keys() if ours.get(bucket) != theirs.get(bucket))
     suspects: list[bytes] = []
     step = max(1, _VALUES_IN_MEMORY // _BUCKET_ROWS)
     for start in range(0, len(differing), step):
         some = differing[start : start + step]
-        here, there = lane.both(lambda session, some=some: _copies(session, table, columns, buckets, some, where))  # type: ignore[misc]
+        here, there = lane.both(lambda session, some=some: rows.copies(session, buckets, some))  # type: ignore[misc]
         suspects.extend(digest for digest in here.keys() | there.keys() if here[digest] != there[digest])
     return Scan(sum(bucket.rows for bucket in ours.values()), tuple(suspects))
 
 
-def confirm(
-    lane: Lane, table: Table, columns: tuple[Column, ...], suspects: t.Sequence[bytes], fence: t.Callable[[], None]
-) -> list[Difference]:
+def confirm(lane: Lane, rows: Rows, suspects: t.Sequence[bytes], fence: t.Callable[[], None]) -> list[Difference]:
     """Count the copies again, replication drained, until each number is equal or stably different.
 
     Raises Undecided and ServerError.
@@ -66,14 +119,14 @@ def confirm(
     if not suspects:
         return []
     verdicts: dict[bytes, Difference] = {}
-    pending = _read_both(lane, table, columns, suspects)
+    pending = _read_both(lane, rows, suspects)
     stable = dict.fromkeys(pending, 0)
     for _reading in range(_MAX_READINGS):
         pending = {digest: counted for digest, counted in pending.items() if counted.ours != counted.theirs}
         if not pending:
             return list(verdicts.values())
         fence()
-        again = _read_both(lane, table, columns, list(pending))
+        again = _read_both(lane, rows, list(pending))
         for digest, counted in again.items():
             stable[digest] = stable[digest] + 1 if counted == pending[digest] else 0
             if stable[digest] >= _STABLE_READINGS:
@@ -81,7 +134,7 @@ def confirm(
         pending = {digest: counted for digest, counted in again.items() if stable[digest] < _STABLE_READINGS}
     raise Undecided(
         "rows_keep_changing",
-        f"{table.name}: {len(pending)} suspected rows kept changing over {_MAX_READINGS} readings.",
+        f"{rows.table.name}: {len(pending)} suspected rows kept changing over {_MAX_READINGS} readings.",
         "Run again at a quieter time.",
     )
 
@@ -107,61 +160,9 @@ def _difference(counted: _Counted) -> Difference:
     )
 
 
-def _sums(session: Session, table: Table, columns: tuple[Column, ...], buckets: int, where: str | None) -> dict[int, BucketSum]:
-    # 60 bits of each row's digest: their sum over 2**60 rows still fits into the server's DECIMAL.
-    digest = f"CAST(CONV(LEFT(SHA2({fingerprint.joined(columns)}, 256), 15), 16, 10) AS UNSIGNED)"
-    found = session.rows(
-        f"SELECT {_bucket(columns, buckets)}, COUNT(*), SUM({digest}) FROM {table.name.sql}{_where([where])}"
-        + (" GROUP BY 1" if buckets > 1 else "")
-    )
-    return {int(bucket or 0): BucketSum(int(rows or 0), total or b"") for bucket, rows, total in found if rows != b"0"}
-
-
-def _copies(
-    session: Session, table: Table, columns: tuple[Column, ...], buckets: int, chosen: t.Sequence[int], where: str | None
-) -> Counter[bytes]:
-    within = f"{_bucket(columns, buckets)} IN ({', '.join(map(str, chosen))})" if buckets > 1 else None
-    found = session.rows(
-        f"SELECT {_digest(columns)}, COUNT(*) FROM {table.name.sql}{_where([where, within])} GROUP BY 1"
-    )
-    return Counter({digest: int(copies or 0) for digest, copies in found if digest is not None})
-
-
-def _read_both(lane: Lane, table: Table, columns: tuple[Column, ...], digests: t.Sequence[bytes]) -> dict[bytes, _Counted]:
-    ours, theirs = lane.both(lambda session: _read(session, table, columns, digests))
+def _read_both(lane: Lane, rows: Rows, digests: t.Sequence[bytes]) -> dict[bytes, _Counted]:
+    ours, theirs = lane.both(lambda session: rows.read(session, digests))
     return {
-        digest: _Counted(next(iter(ours[digest] or theirs[digest]), None), ours[digest].total(), theirs[digest].total())
+        digest: _Counted(next(iter(ours[digest] or theirs[digest]), None), len(ours[digest]), len(theirs[digest]))
         for digest in digests
     }
-
-
-class _Rows(Counter[Row]):
-    """Row values and their copies."""
-
-    def total(self) -> int:
-        """All copies (Counter.total() is not there before Python 3.10)."""
-        return sum(self.values())
-
-
-def _read(session: Session, table: Table, columns: tuple[Column, ...], digests: t.Sequence[bytes]) -> dict[bytes, _Rows]:
-    """The rows behind digests, all columns, each row counted."""
-    wanted = ", ".join(sqltext.hex_literal(digest) for digest in digests)
-    shown = ", ".join(codec.read_expression(column) for column in table.stored_columns)
-    found: dict[bytes, _Rows] = {digest: _Rows() for digest in digests}
-    for row in session.rows(f"SELECT {_digest(columns)}, {shown} FROM {table.name.sql} WHERE {_digest(columns)} IN ({wanted})"):
-        if row[0] is not None:
-            found[row[0]][row[1:]] += 1
-    return found
-
-
-def _digest(columns: tuple[Column, ...]) -> str:
-    return f"UNHEX(LEFT(SHA2({fingerprint.joined(columns)}, 256), 32))"
-
-
-def _bucket(columns: tuple[Column, ...], buckets: int) -> str:
-    return f"CRC32({fingerprint.joined(columns)}) MOD {buckets}" if buckets > 1 else "0"
-
-
-def _where(conditions: t.Sequence[str | None]) -> str:
-    given = [f"({condition})" for condition in conditions if condition]
-    return f" WHERE {sqltext.conjunction(given)}" if given else ""

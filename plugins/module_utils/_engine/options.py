@@ -50,7 +50,8 @@ class Selection:
     """Which tables: names are ``db`` and ``db.table``, with the globs ``*`` and ``?``; empty: all.
 
     ``where`` is an SQL condition that limits the rows compared; ``ignore_columns`` (``column``,
-    ``table.column`` or ``db.table.column``) are left out of the comparison.
+    ``table.column`` or ``db.table.column``) are left out of the comparison. ``float_precision``: decimals
+    to which FLOAT and DOUBLE are rounded before they are compared; None: they are compared bit by bit.
     """
 
     databases: tuple[str, ...] = ()
@@ -59,6 +60,7 @@ class Selection:
     ignore_tables: tuple[str, ...] = ()
     ignore_columns: tuple[str, ...] = ()
     where: str | None = None
+    float_precision: int | None = None
 
 
 @dataclass(frozen=True)
