@@ -326,11 +326,7 @@ def _read_config_file(path: str, must_exist: bool, option: str) -> dict[str, str
             "It needs a [client] section; '' for no file at all.",
         ) from None
     given = dict(parser.items("client")) if parser.has_section("client") else {}
-    return {
-        option: parser.get("client", name)
-        for option, name in _FILE_NAMES.items()
-        if given.get(name)
-    }
+    return {option: parser.get("client", name) for option, name in _FILE_NAMES.items() if given.get(name)}
 
 
 def _port(value: t.Any, option: str) -> int:

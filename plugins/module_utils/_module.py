@@ -50,9 +50,7 @@ def never(report: t.Any) -> None:
     """Give no message: whatever was found, looking at it is no failure."""
 
 
-def run_module(
-    module: AnsibleModule, operation: Operation, failure: Failure = reported_failure
-) -> t.NoReturn:
+def run_module(module: AnsibleModule, operation: Operation, failure: Failure = reported_failure) -> t.NoReturn:
     """Run one operation of the engine and leave the module with its result.
 
     A report whose ``failure`` gives a message fails the module with the result complete.
@@ -108,10 +106,7 @@ def to_jsonable(value: t.Any) -> t.Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: to_jsonable(getattr(value, field.name))
-            for field in dataclasses.fields(value)
-        }
+        return {field.name: to_jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, t.Mapping):
         return {_key(name): to_jsonable(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple)):

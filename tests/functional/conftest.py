@@ -236,10 +236,7 @@ def make_tables(pair: Topology) -> None:
     pair.a.execute(
         [
             "CREATE DATABASE sakila CHARACTER SET utf8mb4",
-            *(
-                f"CREATE TABLE sakila.{name} {columns} ENGINE=InnoDB"
-                for name, columns in TABLES.items()
-            ),
+            *(f"CREATE TABLE sakila.{name} {columns} ENGINE=InnoDB" for name, columns in TABLES.items()),
             f"INSERT INTO sakila.film VALUES {films}",
             f"INSERT INTO sakila.film_actor VALUES {actors}",
         ]

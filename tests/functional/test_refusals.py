@@ -117,9 +117,7 @@ def test_undo_dir_that_cannot_be_written(site: Site) -> None:
 
 
 def test_table_without_key_is_left_alone_and_the_others_repaired(site: Site) -> None:
-    site.source.execute(
-        ["CREATE TABLE sakila.notes (note TEXT)", "INSERT INTO sakila.notes VALUES ('x')"]
-    )
+    site.source.execute(["CREATE TABLE sakila.notes (note TEXT)", "INSERT INTO sakila.notes VALUES ('x')"])
     site.pair.wait()
     good = site.contents(site.source)
     site.drift("DELETE FROM sakila.notes", "DELETE FROM sakila.film WHERE film_id = 17")
@@ -138,8 +136,7 @@ def test_table_whose_target_has_triggers(site: Site) -> None:
     site.target.execute(
         [
             "CREATE TABLE sakila.log (id INT AUTO_INCREMENT PRIMARY KEY)",
-            "CREATE TRIGGER sakila.t AFTER INSERT ON sakila.film"
-            " FOR EACH ROW INSERT INTO sakila.log VALUES ()",
+            "CREATE TRIGGER sakila.t AFTER INSERT ON sakila.film FOR EACH ROW INSERT INTO sakila.log VALUES ()",
         ]
     )
     site.pair.wait()

@@ -92,9 +92,7 @@ def give_address(site: Site, host: str, address: str) -> None:
     )
     (folder / "ip").write_text(f"#!/bin/sh\ncat <<'END'\n{shown}END\n", encoding="utf-8")
     python = folder / "python"
-    python.write_text(
-        f'#!/bin/sh\nPATH={folder}:$PATH exec {sys.executable} "$@"\n', encoding="utf-8"
-    )
+    python.write_text(f'#!/bin/sh\nPATH={folder}:$PATH exec {sys.executable} "$@"\n', encoding="utf-8")
     for program in folder.iterdir():
         program.chmod(0o755)
     site.host_vars[host]["ansible_python_interpreter"] = str(python)
@@ -137,9 +135,7 @@ def test_authority_by_local_fact(undecided: Site) -> None:
     give_local_fact(undecided, "server1", False)
     give_local_fact(undecided, "server2", True)
     said = authority(undecided)
-    assert (
-        said == "source: server2 (its local fact mysql_repl.authoritative says so), target: server1"
-    )
+    assert said == "source: server2 (its local fact mysql_repl.authoritative says so), target: server1"
 
 
 @one_flavor
@@ -219,9 +215,7 @@ def test_the_authority_may_be_the_other_one(site: Site) -> None:
 
 
 @one_flavor
-@pytest.mark.parametrize(
-    "tables", ["sakila.film\nsakila.film_actor\n", "sakila.film, sakila.film_actor", ["sakila.*"]]
-)
+@pytest.mark.parametrize("tables", ["sakila.film\nsakila.film_actor\n", "sakila.film, sakila.film_actor", ["sakila.*"]])
 def test_lists_come_as_lists_or_text(site: Site, tables: object) -> None:
     answers = {"mysql_repl_tables": tables, "mysql_repl_ignore_tables": "", "mysql_repl_where": ""}
     run = site.playbook("check", "-e", json.dumps({**answers, "mysql_repl_databases": ""}))
@@ -256,9 +250,7 @@ def test_passwords_of_the_two_may_differ_and_never_show(site: Site) -> None:
 
 def test_passwords_may_come_from_the_environment_of_the_controller(site: Site) -> None:
     del site.group_vars["mysql_repl_login_password"]
-    site.source.execute(
-        "ALTER USER repl_fix@'127.0.0.1' IDENTIFIED BY 'secret-of-server1'", logged=False
-    )
+    site.source.execute("ALTER USER repl_fix@'127.0.0.1' IDENTIFIED BY 'secret-of-server1'", logged=False)
     run = site.playbook(
         "check",
         "-vvvv",

@@ -61,9 +61,7 @@ def test_checksum_leaves_columns_and_rows_out_as_told(site: Site) -> None:
     kept = {"databases": ["sakila"], "ignore_columns": ["film.rental_rate"]}
     assert site.module("checksum", **kept)["in_sync"] is True
     assert site.module("checksum", tables=["sakila.film"], where="film_id < 42")["in_sync"] is True
-    assert (
-        site.module("checksum", tables=["sakila.film"], where="film_id <= 42")["in_sync"] is False
-    )
+    assert site.module("checksum", tables=["sakila.film"], where="film_id <= 42")["in_sync"] is False
     assert site.module("checksum", databases=["sak*"], ignore_tables=["*.film"])["in_sync"] is True
 
 
@@ -89,9 +87,7 @@ def test_check_mode_shows_the_plan_and_writes_nothing(site: Site) -> None:
     assert re.search(r"^\+\+\+ after: sakila.film as on .* \(source\)$", run.output, re.MULTILINE)
     assert re.search(r"^\+film_id=17 \| title='FILM Ünö 17' \| ", run.output, re.MULTILINE)
     assert re.search(r"^-film_id=42 \| rental_rate=0.01 \| cover=0x00ff$", run.output, re.MULTILINE)
-    assert re.search(
-        r"^\+film_id=42 \| rental_rate=2.99 \| cover=0x002a00ff$", run.output, re.MULTILINE
-    )
+    assert re.search(r"^\+film_id=42 \| rental_rate=2.99 \| cover=0x002a00ff$", run.output, re.MULTILINE)
     assert re.search(r"^-film_id=6000 \| title='GHOST' \| .*rating=NULL", run.output, re.MULTILINE)
     assert "PLANNED: server2 through server1; rows: 1 inserted, 7 updated, 1 deleted" in run.output
     assert run.changed("server2") == 1
@@ -99,12 +95,8 @@ def test_check_mode_shows_the_plan_and_writes_nothing(site: Site) -> None:
     assert (site.contents(site.source), site.contents(site.target), site.positions()) == before
 
 
-@pytest.mark.parametrize(
-    "arguments", [("-e", "mysql_repl_apply=true", "--check"), ("-e", "mysql_repl_apply=false")]
-)
-def test_apply_and_check_mode_each_can_only_hold_back(
-    site: Site, arguments: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("arguments", [("-e", "mysql_repl_apply=true", "--check"), ("-e", "mysql_repl_apply=false")])
+def test_apply_and_check_mode_each_can_only_hold_back(site: Site, arguments: tuple[str, ...]) -> None:
     site.drift()
     before = site.contents(site.target), site.positions()
     run = site.playbook("sync", *arguments)
@@ -157,15 +149,11 @@ def test_sync_returns_what_it_did(site: Site) -> None:
 
 def test_sync_keeps_extra_rows_when_told(site: Site) -> None:
     site.drift()
-    result = site.module(
-        "sync", databases=["sakila"], extra_rows="keep", max_deletes=0, undo_dir=str(site.undo_dir)
-    )
+    result = site.module("sync", databases=["sakila"], extra_rows="keep", max_deletes=0, undo_dir=str(site.undo_dir))
     assert not result.get("failed")
     assert result["changes"] == {"inserted": 1, "updated": 7, "deleted": 0, "skipped": 1}
     site.pair.wait()
-    titles = site.target.query(
-        "SELECT title FROM sakila.film WHERE film_id IN (17, 6000) ORDER BY 1"
-    )
+    titles = site.target.query("SELECT title FROM sakila.film WHERE film_id IN (17, 6000) ORDER BY 1")
     assert titles == [("FILM Ünö 17",), ("GHOST",)]
 
 
@@ -194,10 +182,7 @@ def test_undo_puts_the_old_rows_back_on_both(site: Site) -> None:
 
     run = site.playbook("undo", *journal)
     assert run.returncode == 0
-    assert (
-        "UNDONE on server1 and server2; rows: 1 inserted, 7 updated, 1 deleted, 0 refused"
-        in run.output
-    )
+    assert "UNDONE on server1 and server2; rows: 1 inserted, 7 updated, 1 deleted, 0 refused" in run.output
     site.pair.wait()
     assert site.contents(site.target) == bad
     assert site.contents(site.source) == bad

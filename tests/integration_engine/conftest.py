@@ -33,9 +33,7 @@ class Pairs:
     def __init__(self) -> None:
         self._running: OrderedDict[str, Topology] = OrderedDict()
 
-    def __call__(
-        self, flavor: str, binlog_format: str = "ROW", gtid: bool = True, **options: Any
-    ) -> Topology:
+    def __call__(self, flavor: str, binlog_format: str = "ROW", gtid: bool = True, **options: Any) -> Topology:
         """Return a healthy, drained pair that `co_masters` made of the same arguments.
 
         It may have served other tests: leave it as it was found. Skips the test where the server
@@ -65,9 +63,7 @@ class Pairs:
 
     def drop(self, pair: Topology) -> None:
         """Stop a pair that a test broke; the next use starts a new one."""
-        self._running = OrderedDict(
-            (key, kept) for key, kept in self._running.items() if kept is not pair
-        )
+        self._running = OrderedDict((key, kept) for key, kept in self._running.items() if kept is not pair)
         pair.stop()
 
     def stop(self) -> None:

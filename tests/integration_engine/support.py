@@ -80,7 +80,12 @@ def image(server: Server, database: str) -> dict[str, list[tuple[Any, ...]]]:
         columns: dict[str, list[str]] = {}
         for table, column, kind in cursor.fetchall():
             quoted = "`" + column.decode().replace("`", "``") + "`"
-            exact = {b"float": f"{quoted} * 1e0", b"enum": f"{quoted} + 0", b"set": f"{quoted} + 0", b"bit": f"{quoted} + 0"}
+            exact = {
+                b"float": f"{quoted} * 1e0",
+                b"enum": f"{quoted} + 0",
+                b"set": f"{quoted} + 0",
+                b"bit": f"{quoted} + 0",
+            }
             columns.setdefault(table.decode(), []).append(exact.get(kind, quoted))
         for table, expressions in columns.items():
             quoted = "`" + table.replace("`", "``") + "`"

@@ -10,12 +10,13 @@ import threading
 import time
 
 import pytest
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import compare, options, report
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Undecided, UsageError
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.pace import ChunkSizer
 from integration_engine.support import servers
 from integration_engine.types_zoo import specimens
+
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import compare, options, report
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Undecided, UsageError
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.pace import ChunkSizer
 from sandbox import co_masters
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
@@ -48,16 +49,25 @@ def test_one_wrong_value_of_each_type_is_found_and_no_other(pairs, fresh_databas
     zoo = specimens(flavor)
     lenient = "SET SESSION sql_mode = 'ALLOW_INVALID_DATES'"
     utc = "SET SESSION time_zone = '+00:00'"
-    columns = ", ".join(f"`{each.name}` {each.definition}" + ("" if "null" in each.definition else " NULL") for each in zoo)
+    columns = ", ".join(
+        f"`{each.name}` {each.definition}" + ("" if "null" in each.definition else " NULL") for each in zoo
+    )
     with fresh_database(pair) as database:
         pair.a.execute([lenient, utc, f"CREATE TABLE zoo (id int PRIMARY KEY, {columns})"], database=database)
         good = ", ".join(each.good for each in zoo)
-        pair.a.execute([lenient, utc, *(f"INSERT INTO zoo VALUES ({row}, {good})" for row in range(len(zoo) + 2))], database=database)
+        pair.a.execute(
+            [lenient, utc, *(f"INSERT INTO zoo VALUES ({row}, {good})" for row in range(len(zoo) + 2))],
+            database=database,
+        )
         pair.wait()
         found = verdict(check(pair, database), "zoo")
         assert found.status == report.IDENTICAL, found.message
         pair.b.execute(
-            [lenient, utc, *(f"UPDATE zoo SET `{each.name}` = {each.bad} WHERE id = {row}" for row, each in enumerate(zoo))],
+            [
+                lenient,
+                utc,
+                *(f"UPDATE zoo SET `{each.name}` = {each.bad} WHERE id = {row}" for row, each in enumerate(zoo)),
+            ],
             database=database,
             logged=False,
         )
@@ -117,13 +127,19 @@ def test_keys_of_any_type(pairs, fresh_database, flavor, composite, shape):
             [
                 "SET SESSION time_zone = '+00:00'",
                 f"CREATE TABLE t ({definition}, second smallint NOT NULL, v int, PRIMARY KEY ({key}))",
-                "INSERT INTO t VALUES " + ", ".join(f"({value}, {place % 3}, {place})" for place, value in enumerate(values)),
+                "INSERT INTO t VALUES "
+                + ", ".join(f"({value}, {place % 3}, {place})" for place, value in enumerate(values)),
             ],
             database=database,
         )
         pair.wait()
         pair.b.execute(
-            ["UPDATE t SET v = -1 WHERE v = 1", "DELETE FROM t WHERE v = 2", "DELETE FROM t WHERE v = 3", "UPDATE t SET v = -4 WHERE v = 4"],
+            [
+                "UPDATE t SET v = -1 WHERE v = 1",
+                "DELETE FROM t WHERE v = 2",
+                "DELETE FROM t WHERE v = 3",
+                "UPDATE t SET v = -4 WHERE v = 4",
+            ],
             database=database,
             logged=False,
         )
@@ -150,7 +166,10 @@ def test_chunks_leave_no_gap(pairs, fresh_database, flavor, monkeypatch):
         )
         pair.wait()
         pair.b.execute(
-            ["UPDATE t SET v = -v - 1 WHERE v % 3 = 0", "INSERT INTO t VALUES (-1, '', '2024-01-01', 1), (999, '', '2024-01-01', 1)"],
+            [
+                "UPDATE t SET v = -v - 1 WHERE v % 3 = 0",
+                "INSERT INTO t VALUES (-1, '', '2024-01-01', 1), (999, '', '2024-01-01', 1)",
+            ],
             database=database,
             logged=False,
         )
@@ -174,7 +193,11 @@ def test_collation_equal_keys_are_one_differing_row(pairs, fresh_database, flavo
         )
         pair.wait()
         pair.b.execute(
-            ["UPDATE t SET k = 'A' WHERE v = 1", "UPDATE t SET k = 'b' WHERE v = 2", "UPDATE t SET k = _utf8mb4 X'C3A9' WHERE v = 3"],
+            [
+                "UPDATE t SET k = 'A' WHERE v = 1",
+                "UPDATE t SET k = 'b' WHERE v = 2",
+                "UPDATE t SET k = _utf8mb4 X'C3A9' WHERE v = 3",
+            ],
             database=database,
             logged=False,
         )
@@ -204,7 +227,10 @@ def test_no_false_alarm_and_no_missed_drift_under_writes_on_both_sides(pairs, fr
         pair.a.execute("INSERT INTO t VALUES " + ", ".join(f"({n}, 0)" for n in range(20000)), database=database)
         pair.wait()
         pair.b.execute("UPDATE t SET v = 99 WHERE id IN (6, 10)", database=database, logged=False)
-        writers = [threading.Thread(target=write, args=(pair.a, 0, database)), threading.Thread(target=write, args=(pair.b, 1, database))]
+        writers = [
+            threading.Thread(target=write, args=(pair.a, 0, database)),
+            threading.Thread(target=write, args=(pair.b, 1, database)),
+        ]
         for writer in writers:
             writer.start()
         try:
@@ -277,7 +303,9 @@ def test_a_killed_read_is_an_error_never_the_end_of_the_data(pairs, fresh_databa
     def killer():
         with pair.a.connect() as connection, connection.cursor() as cursor:
             while not stop.is_set():
-                cursor.execute("SELECT id FROM information_schema.processlist WHERE info LIKE '%SHA2(%' AND id <> connection_id()")
+                cursor.execute(
+                    "SELECT id FROM information_schema.processlist WHERE info LIKE '%SHA2(%' AND id <> connection_id()"
+                )
                 for (thread,) in cursor.fetchall():
                     try:
                         cursor.execute(f"KILL QUERY {thread}")
@@ -334,7 +362,10 @@ def test_a_table_without_a_key_is_compared_as_a_multiset(pairs, fresh_database, 
 def test_a_filtered_table_is_skipped_with_the_reason(flavor):
     with co_masters(flavor, options_b={"replicate-wild-ignore-table": "%.private%"}) as pair:
         pair.a.execute("CREATE DATABASE shop")
-        pair.a.execute(["CREATE TABLE private_notes (id int PRIMARY KEY)", "CREATE TABLE fine (id int PRIMARY KEY)"], database="shop")
+        pair.a.execute(
+            ["CREATE TABLE private_notes (id int PRIMARY KEY)", "CREATE TABLE fine (id int PRIMARY KEY)"],
+            database="shop",
+        )
         pair.wait()
         pair.b.execute("CREATE TABLE private_notes (id int PRIMARY KEY, v int)", database="shop", logged=False)
         result = check(pair, "shop")
@@ -398,11 +429,16 @@ def test_a_run_that_was_ended_goes_on_from_its_state_file(pairs, fresh_database,
     with fresh_database(pair) as database:
         rows = ", ".join(f"({n}, {n})" for n in range(200))
         pair.a.execute(
-            ["CREATE TABLE a (id int PRIMARY KEY, v int)", f"INSERT INTO a VALUES {rows}", "ANALYZE TABLE a"], database=database
+            ["CREATE TABLE a (id int PRIMARY KEY, v int)", f"INSERT INTO a VALUES {rows}", "ANALYZE TABLE a"],
+            database=database,
         )
         pair.a.execute(["CREATE TABLE b LIKE a", "INSERT INTO b SELECT * FROM a", "ANALYZE TABLE b"], database=database)
         pair.wait()
-        pair.b.execute(["UPDATE a SET v = 0 WHERE id IN (3, 190)", "DELETE FROM b WHERE id IN (2, 199)"], database=database, logged=False)
+        pair.b.execute(
+            ["UPDATE a SET v = 0 WHERE id IN (3, 190)", "DELETE FROM b WHERE id IN (2, 199)"],
+            database=database,
+            logged=False,
+        )
         wanted = options.Selection(databases=(database,))
         for _run in range(20):
             looks["allowed"] = 10
@@ -436,7 +472,10 @@ def test_floats_can_be_rounded_before_they_are_compared(pairs, fresh_database, f
     pair = pairs(flavor)
     with fresh_database(pair) as database:
         pair.a.execute(
-            [f"CREATE TABLE t (id int, d double, f float, {key})", "INSERT INTO t VALUES (1, 1.23, 0.52), (2, 2.52, NULL), (3, 3, 3)"],
+            [
+                f"CREATE TABLE t (id int, d double, f float, {key})",
+                "INSERT INTO t VALUES (1, 1.23, 0.52), (2, 2.52, NULL), (3, 3, 3)",
+            ],
             database=database,
         )
         pair.wait()

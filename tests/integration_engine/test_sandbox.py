@@ -49,9 +49,7 @@ def test_writes_flow_both_ways(pairs, fresh_database, flavor, binlog_format, gti
 def test_unlogged_change_stays_local(pairs, fresh_database, flavor):
     pair = pairs(flavor)
     with fresh_database(pair) as database:
-        pair.a.execute(
-            ["CREATE TABLE t (id INT PRIMARY KEY, v INT)", "INSERT INTO t VALUES (1, 1)"], database
-        )
+        pair.a.execute(["CREATE TABLE t (id INT PRIMARY KEY, v INT)", "INSERT INTO t VALUES (1, 1)"], database)
         pair.wait()
         pair.b.execute("UPDATE t SET v = 2", database, logged=False)
         pair.wait()
@@ -132,15 +130,11 @@ def test_replicas_crashes_and_pauses(flavor):
 
 @EVERY
 def test_chain_channel_and_delay(flavor):
-    with chain(
-        flavor, names=("top", "low"), gtid=False, options={"sql_mode": "ANSI_QUOTES"}
-    ) as line:
+    with chain(flavor, names=("top", "low"), gtid=False, options={"sql_mode": "ANSI_QUOTES"}) as line:
         assert "ANSI_QUOTES" in line.low.query("SELECT @@GLOBAL.sql_mode")[0][0]
         line.low.reset_replica()
         assert line.low.replica_status() == {}
-        line.low.replicate_from(
-            line.top, channel="feed", delay=2, position=line.top.binlog_position()
-        )
+        line.low.replicate_from(line.top, channel="feed", delay=2, position=line.top.binlog_position())
         assert line.low.replica_status("feed")["SQL_Delay"] == 2
         line.top.execute("CREATE DATABASE late")
         began = time.monotonic()
@@ -209,9 +203,6 @@ time.sleep(600)
 def _lives(pid: int) -> bool:
     """Tell whether a process runs (one that is dead but not yet reaped does not)."""
     try:
-        return (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-            not in "ZX"
-        )
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False

@@ -10,10 +10,11 @@ import threading
 import time
 
 import pytest
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import compare, options, report
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum
 from integration_engine.support import servers
 from integration_engine.test_compare import SevenRows, check, verdict
+
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import compare, options, report
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
 
@@ -30,12 +31,17 @@ SHAPES = {
     "nullable_unique": ("(id int, v int, UNIQUE KEY u (id))", "NULLIF({n}, 3), {n}", "mariadb mysql"),
     "prefix_text": ("(id text NOT NULL, v int, PRIMARY KEY (id(3)))", "'{n}k', {n}", "mariadb mysql"),
     "partitioned": (
-        "(id int PRIMARY KEY, v int) PARTITION BY RANGE (id) (PARTITION a VALUES LESS THAN (10), PARTITION b VALUES LESS THAN MAXVALUE)",
+        "(id int PRIMARY KEY, v int) PARTITION BY RANGE (id)"
+        " (PARTITION a VALUES LESS THAN (10), PARTITION b VALUES LESS THAN MAXVALUE)",
         "{n}, {n}",
         "mariadb mysql",
     ),
     "generated_stored": ("(id int PRIMARY KEY, v int, w int AS (v + 1) STORED)", "{n}, {n}, DEFAULT", "mariadb mysql"),
-    "generated_virtual": ("(id int PRIMARY KEY, v int, w int AS (v + 1) VIRTUAL)", "{n}, {n}, DEFAULT", "mariadb mysql"),
+    "generated_virtual": (
+        "(id int PRIMARY KEY, v int, w int AS (v + 1) VIRTUAL)",
+        "{n}, {n}, DEFAULT",
+        "mariadb mysql",
+    ),
     "functional": ("(id int PRIMARY KEY, v int, UNIQUE KEY f ((v + 1)))", "{n}, {n}", "mysql"),
     "invisible": ("(id int PRIMARY KEY, v int INVISIBLE)", "{n}", "mariadb mysql"),
     "compressed": ("(id int PRIMARY KEY, v int) ROW_FORMAT=COMPRESSED", "{n}, {n}", "mariadb mysql"),
@@ -78,7 +84,11 @@ def test_one_wrong_row_is_found_in_tables_of_every_shape(pairs, fresh_database, 
         assert {table.table: table.status for table in first.tables} == dict.fromkeys(shapes, report.IDENTICAL), first
         assert first.in_sync
         for name in shapes:
-            spoil = "DELETE FROM {} WHERE v = 2" if name not in ("archive", "csv") else "INSERT INTO {} (id, v) VALUES (99, 99)"
+            spoil = (
+                "DELETE FROM {} WHERE v = 2"
+                if name not in ("archive", "csv")
+                else "INSERT INTO {} (id, v) VALUES (99, 99)"
+            )
             pair.b.execute(spoil.format(quoted(name)), database=database, logged=False)
         found = check(pair, database)
         assert {table.table: table.missing + table.extra for table in found.tables} == dict.fromkeys(shapes, 1), found
@@ -97,14 +107,19 @@ def test_sequences_and_views_are_left_out_with_the_reason(pairs, fresh_database)
     assert result.in_sync, "neither holds rows of its own"
 
 
-@pytest.mark.parametrize("change", ["ALTER TABLE t DROP COLUMN v", "DROP TABLE t", "TRUNCATE TABLE t", "RENAME TABLE t TO u"])
+@pytest.mark.parametrize(
+    "change", ["ALTER TABLE t DROP COLUMN v", "DROP TABLE t", "TRUNCATE TABLE t", "RENAME TABLE t TO u"]
+)
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_a_table_changed_in_mid_run_gets_a_clear_status(pairs, fresh_database, flavor, change, monkeypatch):
     monkeypatch.setattr(compare, "ChunkSizer", SevenRows)
     pair = pairs(flavor)
     with fresh_database(pair) as database:
         rows = ", ".join(f"({n}, {n})" for n in range(4000))
-        pair.a.execute(["CREATE TABLE t (id int PRIMARY KEY, v int)", f"INSERT INTO t VALUES {rows}", "ANALYZE TABLE t"], database=database)
+        pair.a.execute(
+            ["CREATE TABLE t (id int PRIMARY KEY, v int)", f"INSERT INTO t VALUES {rows}", "ANALYZE TABLE t"],
+            database=database,
+        )
         pair.wait()
         timer = threading.Timer(0.4, lambda: pair.a.execute(change, database=database))
         timer.start()
@@ -136,9 +151,11 @@ def test_the_check_locks_nothing_and_holds_no_snapshot(pairs, fresh_database, fl
             with pair.a.connect() as connection, connection.cursor() as cursor:
                 while not stop.is_set():
                     cursor.execute(
-                        "SELECT COALESCE(MAX(TIMESTAMPDIFF(MICROSECOND, trx_started, NOW(6))), 0), COALESCE(MAX(trx_rows_locked), 0)"
+                        "SELECT COALESCE(MAX(TIMESTAMPDIFF(MICROSECOND, trx_started, NOW(6))), 0),"
+                        " COALESCE(MAX(trx_rows_locked), 0)"
                         " FROM information_schema.innodb_trx WHERE trx_mysql_thread_id <> CONNECTION_ID()"
-                        " AND trx_mysql_thread_id IN (SELECT id FROM information_schema.processlist WHERE user = 'root')"
+                        " AND trx_mysql_thread_id IN"
+                        " (SELECT id FROM information_schema.processlist WHERE user = 'root')"
                     )
                     seen.append(cursor.fetchone())
                     time.sleep(0.02)

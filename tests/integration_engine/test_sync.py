@@ -18,14 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from integration_engine.support import PASSWORD, account, assert_repaired, image, repair_account, servers
+from integration_engine.types_zoo import specimens
+
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options, report
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import (
     ReplError,
     UsageError,
 )
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, sync
-from integration_engine.support import PASSWORD, account, assert_repaired, image, repair_account, servers
-from integration_engine.types_zoo import specimens
 from sandbox import co_masters
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
@@ -46,7 +47,8 @@ def create_and_spoil(pair, database, tables=KEYS, rows=30):
         key = "k, l" if table == "by_two" else "k"
         pair.a.execute(
             [
-                f"CREATE TABLE {table} ({definition}, v varchar(20) CHARACTER SET utf8mb4, d double, PRIMARY KEY ({key}))",
+                f"CREATE TABLE {table}"
+                f" ({definition}, v varchar(20) CHARACTER SET utf8mb4, d double, PRIMARY KEY ({key}))",
                 f"INSERT INTO {table} (k, v, d) VALUES "
                 + ", ".join(f"({value.format(n=n)}, CONCAT('v', {n}), {n} / 7e0)" for n in range(rows)),
             ],
@@ -73,7 +75,12 @@ def run(pair, database, undo_dir, apply=True, selection=None, repair=None, **log
     wanted = selection or options.Selection(databases=(database,))
     limits = repair or options.Repair()
     return sync.run(
-        servers(pair, **login), wanted, options.Pace(), replace(limits, undo_dir=str(undo_dir)), sample_rows=10, apply=apply
+        servers(pair, **login),
+        wanted,
+        options.Pace(),
+        replace(limits, undo_dir=str(undo_dir)),
+        sample_rows=10,
+        apply=apply,
     )
 
 
@@ -142,7 +149,11 @@ def test_repair_under_live_writes(pairs, fresh_database, tmp_path, flavor):
         pair.a.execute("INSERT INTO t VALUES " + ", ".join(f"({n}, 0)" for n in range(3000)), database=database)
         pair.wait()
         pair.b.execute(
-            ["DELETE FROM t WHERE id % 10 = 0", "UPDATE t SET v = -1 WHERE id % 10 = 1", "INSERT INTO t VALUES (5000, 1)"],
+            [
+                "DELETE FROM t WHERE id % 10 = 0",
+                "UPDATE t SET v = -1 WHERE id % 10 = 1",
+                "INSERT INTO t VALUES (5000, 1)",
+            ],
             database=database,
             logged=False,
         )
@@ -172,13 +183,12 @@ def refused(pair, database, undo_dir, code, **arguments):
     try:
         result = run(pair, database, undo_dir, **arguments)
     except ReplError as exc:
-        assert code in str(exc)
         text = str(exc)
     else:
         assert result.failed
         assert not result.changed
-        assert code in (result.message or "")
         text = result.message or ""
+    assert code in text
     assert (image(pair.a, database), image(pair.b, database)) == before
     assert (pair.a.binlog_position(), pair.b.binlog_position()) == positions
     return text
@@ -276,7 +286,9 @@ def test_a_replica_below_the_target_is_refused(pairs, fresh_database, tmp_path, 
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
-def test_a_table_that_cannot_be_repaired_is_left_alone_and_the_others_are_repaired(pairs, fresh_database, tmp_path, flavor):
+def test_a_table_that_cannot_be_repaired_is_left_alone_and_the_others_are_repaired(
+    pairs, fresh_database, tmp_path, flavor
+):
     pair = pairs(flavor)
     with fresh_database(pair) as database:
         good = create_and_spoil(pair, database)
@@ -294,7 +306,9 @@ def test_a_table_that_cannot_be_repaired_is_left_alone_and_the_others_are_repair
         )
         pair.wait()
         pair.b.execute(
-            ["DELETE FROM audited", "INSERT INTO keyless VALUES (1)", "DELETE FROM old"], database=database, logged=False
+            ["DELETE FROM audited", "INSERT INTO keyless VALUES (1)", "DELETE FROM old"],
+            database=database,
+            logged=False,
         )
         spoilt = image(pair.b, database)
         result = run(pair, database, tmp_path)
@@ -474,7 +488,9 @@ def test_a_plan_is_applied_exactly(pairs, fresh_database, tmp_path, flavor):
         assert found.summary.missing == 12
         pair.wait()
         theirs = image(pair.b, database)
-        assert [row for row in good["by_int"] if row not in theirs["by_int"]] == [row for row in good["by_int"] if row[0] == b"20"]
+        assert [row for row in good["by_int"] if row not in theirs["by_int"]] == [
+            row for row in good["by_int"] if row[0] == b"20"
+        ]
         assert image(pair.a, database) == good
         again = apply_plan(pair, tmp_path / "undo", path)
         assert (again.changed, again.changes.skipped) == (False, 30)
@@ -510,7 +526,14 @@ def test_a_damaged_or_foreign_plan_is_refused(pairs, fresh_database, tmp_path, f
         create_and_spoil(pair, database, {"by_int": KEYS["by_int"]})
         write_plan(pair, database, path)
         whole = path.read_text().splitlines(keepends=True)
-        for text in ("", "{}\n", "".join(whole[:-1]), "".join(whole[:2] + whole[3:]), "".join(whole) + whole[-1], "\x00"):
+        for text in (
+            "",
+            "{}\n",
+            "".join(whole[:-1]),
+            "".join(whole[:2] + whole[3:]),
+            "".join(whole) + whole[-1],
+            "\x00",
+        ):
             path.write_text(text)
             with pytest.raises(UsageError, match="plan"):
                 apply_plan(pair, tmp_path / "undo", path)

@@ -27,8 +27,12 @@ SPECIMENS = (
     Specimen("big_unsigned", "bigint unsigned", "18446744073709551615", "18446744073709551614"),
     Specimen("big_signed", "bigint", "-9223372036854775808", "-9223372036854775807"),
     Specimen("filled", "int(8) unsigned zerofill", "42", "43"),
-    Specimen("exact", "decimal(65,30)", "12345678901234567890123456789012345.123456789012345678901234567890",
-             "12345678901234567890123456789012345.123456789012345678901234567891"),
+    Specimen(
+        "exact",
+        "decimal(65,30)",
+        "12345678901234567890123456789012345.123456789012345678901234567890",
+        "12345678901234567890123456789012345.123456789012345678901234567891",
+    ),
     Specimen("single", "float", "0.1", "0.10000002"),
     Specimen("single_big", "float", "16777216", "16777218"),
     Specimen("twice", "double", "315.2599999999994", "315.25999999999936"),
@@ -64,8 +68,12 @@ SPECIMENS = (
     Specimen("duration", "time(6)", "'-838:59:58.000001'", "'-838:59:58.000002'"),
     Specimen("yr", "year", "2155", "1901"),
     Specimen("place", "geometry", "ST_GeomFromText('POINT(1 2)', 4326)", "ST_GeomFromText('POINT(1 2)', 0)"),
-    Specimen("doc", "json", """'{"a": 9007199254740993, "b": "\u00fc"}'""", """'{"a": 9007199254740992, "b": "\u00fc"}'"""),
-    Specimen("ident", "uuid", "'123e4567-e89b-12d3-a456-426655440000'", "'123e4567-e89b-12d3-a456-426655440001'", "mariadb"),
+    Specimen(
+        "doc", "json", """'{"a": 9007199254740993, "b": "\u00fc"}'""", """'{"a": 9007199254740992, "b": "\u00fc"}'"""
+    ),
+    Specimen(
+        "ident", "uuid", "'123e4567-e89b-12d3-a456-426655440000'", "'123e4567-e89b-12d3-a456-426655440001'", "mariadb"
+    ),
     Specimen("ip6", "inet6", "'2001:db8::ff00:42:8329'", "'2001:db8::ff00:42:832a'", "mariadb"),
     Specimen("ip4", "inet4", "'10.0.0.1'", "'10.0.0.2'", "mariadb"),
     Specimen("arrow", "vector(2)", "STRING_TO_VECTOR('[1,2]')", "STRING_TO_VECTOR('[1,2.0000002]')", "mysql"),

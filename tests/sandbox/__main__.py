@@ -34,24 +34,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     fetch = commands.add_parser("fetch", help="bring servers into the cache")
-    fetch.add_argument(
-        "flavor", nargs="*", metavar="flavor", help=f"which ones (all: {', '.join(FLAVORS)})"
-    )
-    fetch.add_argument(
-        "--again", action="store_true", help="drop what is cached first, to get newer packages"
-    )
+    fetch.add_argument("flavor", nargs="*", metavar="flavor", help=f"which ones (all: {', '.join(FLAVORS)})")
+    fetch.add_argument("--again", action="store_true", help="drop what is cached first, to get newer packages")
     fetch.set_defaults(run=_fetch)
 
     commands.add_parser("list", help="show the flavours and what is here").set_defaults(run=_list)
 
     pair = commands.add_parser("pair", help="run two co-masters until Ctrl-C")
     pair.add_argument("flavor", choices=FLAVORS)
-    pair.add_argument(
-        "--format", default="ROW", choices=("ROW", "MIXED", "STATEMENT"), help="binlog_format"
-    )
-    pair.add_argument(
-        "--no-gtid", dest="gtid", action="store_false", help="replicate by file and position"
-    )
+    pair.add_argument("--format", default="ROW", choices=("ROW", "MIXED", "STATEMENT"), help="binlog_format")
+    pair.add_argument("--no-gtid", dest="gtid", action="store_false", help="replicate by file and position")
     pair.set_defaults(run=_pair)
     return parser
 
@@ -68,9 +60,7 @@ def _fetch(arguments: argparse.Namespace) -> None:
 def _list(_arguments: argparse.Namespace) -> None:
     for name in FLAVORS:
         tree = packages.installed(name)
-        print(
-            f"{name}: {packages.version(tree)} in {tree.root}" if tree else f"{name}: not fetched"
-        )
+        print(f"{name}: {packages.version(tree)} in {tree.root}" if tree else f"{name}: not fetched")
 
 
 def _pair(arguments: argparse.Namespace) -> None:

@@ -65,9 +65,7 @@ def host_release() -> str:
 def host_sources() -> list[Source]:
     """Return the host's own sources of its Debian release: base, updates and security."""
     release = host_release()
-    found = [
-        source for source in _read_sources() if source.suite.split("/")[0].split("-")[0] == release
-    ]
+    found = [source for source in _read_sources() if source.suite.split("/")[0].split("-")[0] == release]
     return [source for source in found if "main" in source.components.split()]
 
 
@@ -94,9 +92,7 @@ def _read_sources() -> Iterable[Source]:
 
 
 def _one_line_sources(text: str) -> Iterable[Source]:
-    for options, uri, suite, components in re.findall(
-        r"(?m)^deb\s+(?:\[([^]]*)\]\s+)?(\S+)\s+(\S+)[ \t]*(.*)$", text
-    ):
+    for options, uri, suite, components in re.findall(r"(?m)^deb\s+(?:\[([^]]*)\]\s+)?(\S+)\s+(\S+)[ \t]*(.*)$", text):
         key = re.search(r"signed-by=(\S+)", options)
         yield Source(uri, suite, components, key.group(1) if key else _KEYRING)
 
@@ -104,19 +100,13 @@ def _one_line_sources(text: str) -> Iterable[Source]:
 def _stanza_sources(text: str) -> Iterable[Source]:
     for stanza in re.split(r"\n\s*\n", text):
         fields = {
-            name.lower(): value.strip()
-            for name, value in re.findall(r"(?m)^([\w-]+):((?:.*)(?:\n[ \t].*)*)", stanza)
+            name.lower(): value.strip() for name, value in re.findall(r"(?m)^([\w-]+):((?:.*)(?:\n[ \t].*)*)", stanza)
         }
-        if (
-            "deb" not in fields.get("types", "").split()
-            or fields.get("enabled", "yes").lower() == "no"
-        ):
+        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() == "no":
             continue
         for uri in fields.get("uris", "").split():
             for suite in fields.get("suites", "").split():
-                yield Source(
-                    uri, suite, fields.get("components", ""), fields.get("signed-by", _KEYRING)
-                )
+                yield Source(uri, suite, fields.get("components", ""), fields.get("signed-by", _KEYRING))
 
 
 class PrivateApt:
@@ -152,13 +142,8 @@ class PrivateApt:
         dump = _run(["apt-config", "dump"], cwd=self.root)
         # The host's ways to reach and to trust its mirror (proxy, certificates, date checks) hold
         # for us too.
-        from_host = re.findall(
-            r'(?mi)^Acquire::(?:http|https|Check-|Force|Queue|Max)\S* "[^"]+";$', dump
-        )
-        return (
-            "\n".join([*from_host, *(f'{name} "{value}";' for name, value in settings.items())])
-            + "\n"
-        )
+        from_host = re.findall(r'(?mi)^Acquire::(?:http|https|Check-|Force|Queue|Max)\S* "[^"]+";$', dump)
+        return "\n".join([*from_host, *(f'{name} "{value}";' for name, value in settings.items())]) + "\n"
 
     def _apt(self, *arguments: str) -> str:
         environment = {**os.environ, "APT_CONFIG": str(self.root / "apt.conf"), "LC_ALL": "C"}
@@ -210,12 +195,8 @@ def _run(command: list[str], cwd: Path, env: dict[str, str] | None = None) -> st
             check=False,
         )
     except FileNotFoundError as error:
-        raise PackageUnavailable(
-            f"{command[0]} is needed to fetch Debian packages and is not installed"
-        ) from error
+        raise PackageUnavailable(f"{command[0]} is needed to fetch Debian packages and is not installed") from error
     if done.returncode:
         tail = "\n".join(done.stdout.strip().splitlines()[-8:])
-        raise PackageUnavailable(
-            f"{' '.join(command)[:120]} failed with exit code {done.returncode}:\n{tail}"
-        )
+        raise PackageUnavailable(f"{' '.join(command)[:120]} failed with exit code {done.returncode}:\n{tail}")
     return done.stdout

@@ -37,9 +37,7 @@ class Link:
     channel: str = ""
 
     def __str__(self) -> str:
-        return f"{self.source.name}->{self.replica.name}" + (
-            f" ({self.channel})" if self.channel else ""
-        )
+        return f"{self.source.name}->{self.replica.name}" + (f" ({self.channel})" if self.channel else "")
 
     def healthy(self) -> bool:
         """Tell whether both threads run without an error."""
@@ -59,9 +57,7 @@ class Link:
         """Return how far the source has written now."""
         gtid_set = None
         if self.source.family == "mysql" and self.source.gtid:
-            gtid_set = self.source.watch("SELECT @@GLOBAL.gtid_executed AS done")[0][
-                "done"
-            ].replace("\n", "")
+            gtid_set = self.source.watch("SELECT @@GLOBAL.gtid_executed AS done")[0]["done"].replace("\n", "")
         return Position(*self.source.binlog_position(), gtid_set)
 
     def wait(self, target: Position, deadline: float) -> None:
@@ -74,9 +70,7 @@ class Link:
             status = self.replica.replica_status(self.channel)
             threads = [status.get(f"Replica_{thread}_Running") for thread in ("IO", "SQL")]
             if "No" in threads or None in threads or status.get("Last_SQL_Errno"):
-                words = (
-                    self._errors(status) or f"threads running: IO {threads[0]}, SQL {threads[1]}"
-                )
+                words = self._errors(status) or f"threads running: IO {threads[0]}, SQL {threads[1]}"
                 raise ReplicationBroken(f"{self} is broken: {words}")
             if time.monotonic() > deadline:
                 words = self._errors(status) or f"IO {threads[0]}, SQL {threads[1]}"
@@ -90,6 +84,4 @@ class Link:
             return bool(self.replica.watch(sql, (target.gtid_set, _SLICE))[0]["answer"] == 0)
         arguments = (target.file, target.offset, _SLICE, self.channel)
         answer = self.replica.watch(self.replica.words.drained, arguments)[0]["answer"]
-        return (
-            answer is not None and answer >= 0
-        )  # NULL: the applier is not running, or only just starting
+        return answer is not None and answer >= 0  # NULL: the applier is not running, or only just starting

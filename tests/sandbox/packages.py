@@ -100,9 +100,7 @@ class Tree:
     @property
     def share(self) -> Path:
         """The folder of error messages, character sets and bootstrap SQL."""
-        return next(
-            path for path in (self.usr / "share/mariadb", self.usr / "share/mysql") if path.is_dir()
-        )
+        return next(path for path in (self.usr / "share/mariadb", self.usr / "share/mysql") if path.is_dir())
 
 
 def cache_folder() -> Path:
@@ -165,9 +163,7 @@ def _fetch(kind: Flavor, folder: Path) -> Tree:
     """Build the tree beside its final place and move it there whole."""
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))
     try:
-        apt = PrivateApt(
-            building / "apt", suite_sources(kind.suite) if kind.suite else host_sources()
-        )
+        apt = PrivateApt(building / "apt", suite_sources(kind.suite) if kind.suite else host_sources())
         apt.update()
         wanted = [package for package in apt.closure(kind.package) if not _UNNEEDED.search(package)]
         apt.unpack([*wanted, *kind.extras], building / "tree")
@@ -187,12 +183,8 @@ def _fetch(kind: Flavor, folder: Path) -> Tree:
 def version(where: Tree) -> str:
     """Return the server's version, as `10.11.19`; raises PackageUnavailable if it does not run."""
     command = [*where.command(where.daemon), "--no-defaults", "--version"]
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     found = re.search(r"Ver (\d+\.\d+\.\d+)", done.stdout)
     if done.returncode or not found:
-        raise PackageUnavailable(
-            f"{where.usr / where.daemon} does not run on this machine:\n{done.stdout[-800:]}"
-        )
+        raise PackageUnavailable(f"{where.usr / where.daemon} does not run on this machine:\n{done.stdout[-800:]}")
     return found.group(1)

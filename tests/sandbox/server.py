@@ -92,9 +92,7 @@ class Server:
         first = not self.datadir.exists()
         if first:
             (self.folder / "tmp").mkdir()
-            template.copy_template(
-                self.flavor, self.datadir, int(self.options.get("lower_case_table_names") or 0)
-            )
+            template.copy_template(self.flavor, self.datadir, int(self.options.get("lower_case_table_names") or 0))
         for attempt in range(5):
             self._process = process.spawn(self._command(replicate), self.folder, self.error_log)
             if self._answers():
@@ -199,17 +197,13 @@ class Server:
         secret = self.root_password if password is None else password
         return pymysql.connect(user=user, password=secret, database=database, **settings)
 
-    def query(
-        self, sql: str, args: Any = None, database: str | None = None
-    ) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, args: Any = None, database: str | None = None) -> list[tuple[Any, ...]]:
         """Run one statement as root on a connection of its own and return its rows."""
         with closing(self.connect(database=database)) as connection, connection.cursor() as cursor:
             cursor.execute(sql, args)
             return list(cursor.fetchall())
 
-    def execute(
-        self, sql: str | Sequence[str], database: str | None = None, logged: bool = True
-    ) -> None:
+    def execute(self, sql: str | Sequence[str], database: str | None = None, logged: bool = True) -> None:
         """Run statements as root on one connection; *logged* false keeps them out of the binlog."""
         with closing(self.connect(database=database)) as connection, connection.cursor() as cursor:
             if not logged:
@@ -223,9 +217,7 @@ class Server:
             for renewed in (False, True):
                 try:
                     if self._watcher is None:
-                        self._watcher = self.connect(
-                            cursorclass=pymysql.cursors.DictCursor, read_timeout=10
-                        )
+                        self._watcher = self.connect(cursorclass=pymysql.cursors.DictCursor, read_timeout=10)
                     with self._watcher.cursor() as cursor:
                         cursor.execute(sql, args)
                         return list(cursor.fetchall())
@@ -242,9 +234,7 @@ class Server:
 
     def binlog_dump(self, file: str | None = None, *arguments: str) -> str:
         """Return a binary log (by default the current one) as the server's own tool shows it."""
-        program = next(
-            name for name in ("bin/mariadb-binlog", "bin/mysqlbinlog") if self.tree.has(name)
-        )
+        program = next(name for name in ("bin/mariadb-binlog", "bin/mysqlbinlog") if self.tree.has(name))
         path = self.datadir / (file or self.binlog_position()[0])
         command = [
             *self.tree.command(program),
@@ -252,9 +242,7 @@ class Server:
             *(arguments or ("-v", "--base64-output=decode-rows")),
         ]
         command += [f"--character-sets-dir={self.tree.share / 'charsets'}", str(path)]
-        return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode(
-            "utf-8", "replace"
-        )
+        return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode("utf-8", "replace")
 
     # -- replication -------------------------------------------------------------------------------
 

@@ -49,9 +49,7 @@ def copy_template(flavor: str, datadir: Path, lower_case_table_names: int = 0) -
     *lower_case_table_names* is asked for here because MySQL fixes it when data is initialised.
     """
     made = _template(flavor, lower_case_table_names)
-    subprocess.run(
-        ["cp", "-a", "--reflink=auto", "--sparse=always", str(made), str(datadir)], check=True
-    )
+    subprocess.run(["cp", "-a", "--reflink=auto", "--sparse=always", str(made), str(datadir)], check=True)
 
 
 def _template(flavor: str, lower_case_table_names: int) -> Path:
@@ -65,9 +63,7 @@ def _template(flavor: str, lower_case_table_names: int) -> Path:
         if not made.is_dir():
             building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))
             try:
-                _initialise(
-                    flavor, tree, building, {"lower-case-table-names": str(lower_case_table_names)}
-                )
+                _initialise(flavor, tree, building, {"lower-case-table-names": str(lower_case_table_names)})
                 (building / "data").rename(made)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
@@ -104,9 +100,7 @@ def _accounts(family: str) -> str:
     """Return the statements that make the accounts; MySQL has a root without password already."""
     existing = f"CREATE USER root@localhost IDENTIFIED BY '{ROOT_PASSWORD}';"
     made = "".join(f"{statement};\n" for statement in _ACCOUNTS)
-    return (
-        made.replace(existing, existing.replace("CREATE", "ALTER")) if family == "mysql" else made
-    )
+    return made.replace(existing, existing.replace("CREATE", "ALTER")) if family == "mysql" else made
 
 
 def _mariadb_statements(tree: packages.Tree) -> str:

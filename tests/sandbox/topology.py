@@ -110,13 +110,9 @@ class Topology:
                     link.wait(position, deadline)
                 before = positions
         except pymysql.MySQLError as error:
-            raise ReplicationBroken(
-                f"one of {[*self.servers.values()]} is silent: {error}"
-            ) from error
+            raise ReplicationBroken(f"one of {[*self.servers.values()]} is silent: {error}") from error
 
-    def add_replica(
-        self, of: Server, name: str, options: Options | None = None, channel: str | None = None
-    ) -> Server:
+    def add_replica(self, of: Server, name: str, options: Options | None = None, channel: str | None = None) -> Server:
         """Start a server *name* below *of*, let it catch up and return it.
 
         It reads from the oldest binary log on, so it gets what was logged, not what was not.

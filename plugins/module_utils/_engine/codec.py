@@ -35,7 +35,9 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("float", "double"), Kind.FLOAT),
     **dict.fromkeys(("bit", "enum", "set"), Kind.ORDINAL),
     **dict.fromkeys(("date", "time", "datetime", "timestamp"), Kind.TEMPORAL),
-    **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "json", "uuid", "inet4", "inet6"), Kind.TEXT),
+    **dict.fromkeys(
+        ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "json", "uuid", "inet4", "inet6"), Kind.TEXT
+    ),
     **dict.fromkeys(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "vector"), Kind.BINARY),
     **dict.fromkeys(
         (

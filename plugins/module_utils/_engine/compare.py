@@ -59,8 +59,8 @@ def compare(
 
     ``scout`` is a session of its own, on the server with more rows, that finds where each chunk ends
     while the lanes work. ``estimate``: about how many rows that server has. ``may_go_on`` is asked before
-    each chunk and returns when it may begin. ``lower``: begin after this key. Raises what that raises, and ServerError: a read that
-    failed is never taken for the end of the data.
+    each chunk and returns when it may begin. ``lower``: begin after this key. Raises what ``may_go_on``
+    raises, and ServerError: a read that failed is never taken for the end of the data.
     """
     sizer = ChunkSizer(chunk_time)
     idle: queue.SimpleQueue[Lane] = queue.SimpleQueue()
@@ -128,7 +128,9 @@ def _compare_chunk(lane: Lane, fingerprint: Fingerprint, number: int, span: KeyR
     return Chunk(number, span, sum(bucket.rows for bucket in ours.values()), tuple(suspects), seconds)
 
 
-def _batches(differing: list[int], ours: dict[int, BucketSum], theirs: dict[int, BucketSum]) -> t.Iterator[frozenset[int]]:
+def _batches(
+    differing: list[int], ours: dict[int, BucketSum], theirs: dict[int, BucketSum]
+) -> t.Iterator[frozenset[int]]:
     """Group differing buckets so that the rows of a group fit into memory."""
     some: list[int] = []
     rows = 0

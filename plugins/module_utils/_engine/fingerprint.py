@@ -62,10 +62,13 @@ class Fingerprint:
         """
         rows = session.rows(
             f"SELECT {self._bucket(buckets)}, COUNT(*), {self._combined}"
-            f" FROM {self.space.rows_in_order} WHERE {self._condition(span)}"
-            + (" GROUP BY 1" if buckets > 1 else "")
+            f" FROM {self.space.rows_in_order} WHERE {self._condition(span)}" + (" GROUP BY 1" if buckets > 1 else "")
         )
-        return {int(bucket or 0): BucketSum(int(count or 0), digest or b"") for bucket, count, digest in rows if count != b"0"}
+        return {
+            int(bucket or 0): BucketSum(int(count or 0), digest or b"")
+            for bucket, count, digest in rows
+            if count != b"0"
+        }
 
     def rows(self, session: Session, span: KeyRange, buckets: int, chosen: frozenset[int]) -> dict[Row, bytes]:
         """The fingerprint of each row of a range that falls into the chosen buckets, by key. Raises ServerError."""
@@ -73,7 +76,8 @@ class Fingerprint:
         if buckets > 1:
             conditions.append(f"{self._bucket(buckets)} IN ({', '.join(map(str, sorted(chosen)))})")
         found = session.rows(
-            f"SELECT {self.space.read_list}, {self._row_hash} FROM {self.space.rows_in_order} WHERE {sqltext.conjunction(conditions)}"
+            f"SELECT {self.space.read_list}, {self._row_hash} FROM {self.space.rows_in_order}"
+            f" WHERE {sqltext.conjunction(conditions)}"
         )
         return {row[:-1]: row[-1] or b"" for row in found}
 
@@ -92,12 +96,16 @@ class Fingerprint:
     @property
     def _combined(self) -> str:
         if self.wide:
-            return f"BIT_XOR(UNHEX(LEFT(SHA2({joined(self.columns, self.float_precision)}, 256), 32)))"
-        return f"BIT_XOR(CAST(CONV(LEFT(SHA2({joined(self.columns, self.float_precision)}, 256), 16), 16, 10) AS UNSIGNED))"
+            return f"BIT_XOR({self._row_hash})"
+        return f"BIT_XOR(CAST(CONV(LEFT({self._row_digest}, 16), 16, 10) AS UNSIGNED))"
 
     @property
     def _row_hash(self) -> str:
-        return f"UNHEX(LEFT(SHA2({joined(self.columns, self.float_precision)}, 256), 32))"
+        return f"UNHEX(LEFT({self._row_digest}, 32))"
+
+    @property
+    def _row_digest(self) -> str:
+        return f"SHA2({joined(self.columns, self.float_precision)}, 256)"
 
 
 def choose(
@@ -126,9 +134,14 @@ def joined(columns: tuple[Column, ...], float_precision: int | None = None) -> s
     medium = sum(column.data_type in _MEDIUM for column in columns)
     large = _LARGE | (_MEDIUM if medium > _LARGE_KINDS_LIMIT else frozenset())
     nulls = [f"ISNULL({column.sql})" for column in columns if column.nullable]
-    lengths = [f"LENGTH({column.sql})" for column in columns if codec.is_variable_length(column) and column.data_type not in large]
+    lengths = [
+        f"LENGTH({column.sql})"
+        for column in columns
+        if codec.is_variable_length(column) and column.data_type not in large
+    ]
     values = [
-        f"SHA2({column.sql}, 256)" if column.data_type in large else _value(column, float_precision) for column in columns
+        f"SHA2({column.sql}, 256)" if column.data_type in large else _value(column, float_precision)
+        for column in columns
     ]
     head = [f"CONCAT({', '.join(nulls)})"] if nulls else []
     return f"CONCAT_WS({_SEPARATOR}, {', '.join([*head, *lengths, *values])})"

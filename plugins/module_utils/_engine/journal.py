@@ -6,17 +6,18 @@
 
 One file for each run, mode 0600, one JSON object a line, only ever appended to. ``is`` names the kind of line:
 
-``header``     first line: ``format``, ``version``, ``created`` (UTC), ``run`` (random), ``kind`` (``sync`` or ``undo``),
-               ``tool`` (its version), ``source`` and ``target`` (``address``, ``server_id``, ``uuid`` or null)
+``header``     first line: ``format``, ``version``, ``created`` (UTC), ``run`` (random), ``kind`` (sync or undo), ``tool``
+               (its version), ``source`` and ``target`` (``address``, ``server_id``, ``uuid`` or null)
 ``table``      ``id``, ``database``, ``table``, ``columns`` (``name``, ``type``, ``charset``), ``key`` (column names)
-``row``        ``id`` (1, 2, ... over all tables), ``table``, ``kind`` (missing, extra, different), ``key``, ``before`` (the
-               target's row as it was) and ``after`` (as it will be, which is the source's row); null: no such row
+``row``        ``id`` (1, 2, ... over all tables), ``table``, ``kind`` (missing, extra, different), ``key``, ``before``
+               (the target's row as it was) and ``after`` (as it will be, which is the source's row); null: no such row
 ``image``      ``id`` of a row and its ``before`` and ``after`` as read last; replaces what was said before
 ``committed``  ``rows``: the change of these is in the source's binary log
 ``verified``   ``rows``: these are equal on both servers, replication drained
 
-Images list the values of ``columns`` as codec.read_expression reads them, in the form of images.py. A run may be killed at any instant: the last line may be
-unfinished, and a row without ``committed`` may or may not have been changed; the servers' rows tell.
+Images list the values of ``columns`` as codec.read_expression reads them, in the form of images.py. A run may be
+killed at any instant: the last line may be unfinished, and a row without ``committed`` may or may not have been
+changed; the servers' rows tell.
 """
 
 from __future__ import annotations
@@ -128,7 +129,9 @@ class Writer:
         for change in changes:
             self._rows += 1
             said = {"id": self._rows, "table": self._tables, "kind": change.kind, "key": images.encode(change.key)}
-            self._write({"is": "row", **said, "before": images.encode(change.target), "after": images.encode(change.source)})
+            self._write(
+                {"is": "row", **said, "before": images.encode(change.target), "after": images.encode(change.source)}
+            )
         self.flush()
         return range(first, self._rows + 1)
 
@@ -209,7 +212,8 @@ def _writing(path: str) -> t.Iterator[None]:
     except OSError as exc:
         raise Refusal(
             "journal_unwritable",
-            f"the undo journal {path} cannot be written: {exc.strerror or exc}. Without it a repair could not be undone.",
+            f"the undo journal {path} cannot be written: {exc.strerror or exc}."
+                " Without it a repair could not be undone.",
             "Give a directory with free space that the module's user may write to as 'undo_dir'.",
         ) from exc
 
@@ -319,5 +323,7 @@ def _check_images(line: dict[str, t.Any], width: int | None) -> None:
 
 def _unreadable(path: str, why: str) -> Refusal:
     return Refusal(
-        "journal_unreadable", f"{path} cannot be used as an undo journal: {why}.", "Give the 'undo_file' of a sync or undo."
+        "journal_unreadable",
+        f"{path} cannot be used as an undo journal: {why}.",
+        "Give the 'undo_file' of a sync or undo.",
     )

@@ -81,12 +81,12 @@ class KeySpace:
             (column,) = self.columns
             return f"{column.sql} IN ({', '.join(codec.literal(column, key[0]) for key in keys)})"
         return " OR ".join(
-            "({})".format(sqltext.conjunction(codec.equals(column, value) for column, value in zip(self.columns, key)))
+            f"({sqltext.conjunction(codec.equals(column, value) for column, value in zip(self.columns, key))})"
             for key in keys
         )
 
     def boundary(self, session: Session, lower: Row | None, rows: int, where: str | None = None) -> Row | None:
-        """The key ``rows`` rows after ``lower``, or None if fewer are left. Reads the index only. Raises ServerError."""
+        """The key ``rows`` rows after ``lower``, or None if fewer are left. Raises ServerError."""
         conditions = [self.within(KeyRange(lower))] + ([f"({where})"] if where else [])
         found = session.rows(
             f"SELECT {self.read_list} FROM {self.rows_in_order} WHERE {sqltext.conjunction(conditions)}"
@@ -112,7 +112,9 @@ class KeySpace:
             last = place == len(bound) - 1
             sign = ">" if after != part.descending else "<"
             closed = "=" if last and not after else ""
-            alternatives.append(sqltext.conjunction([*equal, f"{column.sql} {sign}{closed} {codec.literal(column, value)}"]))
+            alternatives.append(
+                sqltext.conjunction([*equal, f"{column.sql} {sign}{closed} {codec.literal(column, value)}"])
+            )
             equal.append(codec.equals(column, value))
         if len(alternatives) == 1:
             return alternatives[0]

@@ -51,13 +51,15 @@ class Rows:
             f"SELECT {self._bucket(buckets)}, COUNT(*), SUM({digest}) FROM {self.table.name.sql}{self._where()}"
             + (" GROUP BY 1" if buckets > 1 else "")
         )
-        return {int(bucket or 0): BucketSum(int(rows or 0), total or b"") for bucket, rows, total in found if rows != b"0"}
+        return {
+            int(bucket or 0): BucketSum(int(rows or 0), total or b"") for bucket, rows, total in found if rows != b"0"
+        }
 
     def copies(self, session: Session, buckets: int, chosen: t.Sequence[int]) -> Counter[bytes]:
         """How many rows there are of each digest in the chosen buckets. Raises ServerError."""
         within = f"{self._bucket(buckets)} IN ({', '.join(map(str, chosen))})" if buckets > 1 else None
         found = session.rows(
-            f"SELECT {self._digest}, COUNT(*) FROM {self.table.name.sql}{self._where(within)} GROUP BY 1"
+            f"SELECT {self.digest}, COUNT(*) FROM {self.table.name.sql}{self._where(within)} GROUP BY 1"
         )
         return Counter({digest: int(copies or 0) for digest, copies in found if digest is not None})
 
@@ -67,19 +69,36 @@ class Rows:
         shown = ", ".join(codec.read_expression(column) for column in self.table.stored_columns)
         found: dict[bytes, list[Row]] = {digest: [] for digest in digests}
         for row in session.rows(
-            f"SELECT {self._digest}, {shown} FROM {self.table.name.sql} WHERE {self._digest} IN ({wanted})"
+            f"SELECT {self.digest}, {shown} FROM {self.table.name.sql} WHERE {self.digest} IN ({wanted})"
         ):
             if row[0] is not None:
                 found[row[0]].append(row[1:])
         return found
 
+    def count(self, session: Session, digests: t.Sequence[bytes], lock: str = "") -> dict[bytes, int]:
+        """How many rows there are of each of these digests; ``lock`` is appended to the query. Raises ServerError."""
+        found = session.rows(
+            f"SELECT {self.digest}, COUNT(*) FROM {self.table.name.sql} WHERE {self.equal_to(digests)} GROUP BY 1 {lock}"
+        )
+        return {digest: int(copies or 0) for digest, copies in found if digest is not None}
+
+    def equal_to(self, digests: t.Iterable[bytes]) -> str:
+        """Condition for the rows that have one of these digests."""
+        return f"{self.digest} IN ({', '.join(map(sqltext.hex_literal, digests))})"
+
+    @property
+    def are_exact(self) -> bool:
+        """Whether a digest stands for exactly these bytes in all columns."""
+        return self.columns == self.table.stored_columns and self.float_precision is None
+
+    @property
+    def digest(self) -> str:
+        """SQL for the fingerprint of one row."""
+        return f"UNHEX(LEFT(SHA2({self._string}, 256), 32))"
+
     @property
     def _string(self) -> str:
         return joined(self.columns, self.float_precision)
-
-    @property
-    def _digest(self) -> str:
-        return f"UNHEX(LEFT(SHA2({self._string}, 256), 32))"
 
     def _bucket(self, buckets: int) -> str:
         return f"CRC32({self._string}) MOD {buckets}" if buckets > 1 else "0"
@@ -130,7 +149,7 @@ def confirm(lane: Lane, rows: Rows, suspects: t.Sequence[bytes], fence: t.Callab
         for digest, counted in again.items():
             stable[digest] = stable[digest] + 1 if counted == pending[digest] else 0
             if stable[digest] >= _STABLE_READINGS:
-                verdicts[digest] = _difference(counted)
+                verdicts[digest] = _difference(counted, digest if rows.are_exact else b"")
         pending = {digest: counted for digest, counted in again.items() if stable[digest] < _STABLE_READINGS}
     raise Undecided(
         "rows_keep_changing",
@@ -148,7 +167,7 @@ class _Counted:
     theirs: int
 
 
-def _difference(counted: _Counted) -> Difference:
+def _difference(counted: _Counted, digest: bytes) -> Difference:
     row = t.cast(Row, counted.row)
     return Difference(
         kind=MISSING if counted.ours > counted.theirs else EXTRA,
@@ -157,6 +176,7 @@ def _difference(counted: _Counted) -> Difference:
         target=row if counted.theirs else None,
         source_copies=counted.ours,
         target_copies=counted.theirs,
+        digest=digest,
     )
 
 

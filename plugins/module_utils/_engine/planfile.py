@@ -8,8 +8,8 @@ One JSON object a line, mode 0600, put in its place only when it is complete. ``
 
 ``header``  first line: ``format``, ``version``, ``created`` (UTC), ``source`` and ``target`` (``server_id``, ``uuid``)
 ``table``   ``id``, ``database``, ``table``, ``shape`` (a fingerprint of its definition)
-``row``     ``table`` (its id), ``kind`` (missing, extra, different), ``key``, ``source`` and ``target``: fingerprints of
-            both images, null where there is no such row
+``row``     ``table`` (its id), ``kind`` (missing, extra, different), ``key``, ``source`` and ``target``: fingerprints
+            of both images, null where there is no such row
 ``end``     last line: ``rows``, the number of rows; a plan without it was cut short and is refused
 
 It holds keys and fingerprints, no other data.
@@ -75,7 +75,7 @@ class Writer:
                 descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             except OSError as exc:
                 raise self._unwritable(exc) from exc
-            self._file = open(descriptor, "w", encoding="ascii")
+            self._file = os.fdopen(descriptor, "w", encoding="ascii")
             created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             servers = {facts.role: {"server_id": facts.server_id, "uuid": facts.uuid} for facts in (source, target)}
             self._write({"is": "header", "format": FORMAT, "version": VERSION, "created": created, **servers})
@@ -126,7 +126,11 @@ class Writer:
             raise self._unwritable(exc) from exc
 
     def _unwritable(self, error: OSError) -> UsageError:
-        return UsageError("plan_file", f"{self._path} cannot be written: {error.strerror}.", "Name a file in a writable directory with room.")
+        return UsageError(
+            "plan_file",
+            f"{self._path} cannot be written: {error.strerror}.",
+            "Name a file in a writable directory with room.",
+        )
 
 
 def read(path: str, source: ServerFacts, target: ServerFacts, limit: int) -> tuple[PlannedTable, ...]:
@@ -138,11 +142,12 @@ def read(path: str, source: ServerFacts, target: ServerFacts, limit: int) -> tup
     path = os.path.abspath(os.path.expanduser(path))
     tables: dict[int, dict[str, t.Any]] = {}
     rows: dict[int, list[PlannedRow]] = {}
-    count, ended, line = 0, False, 0
+    count, ended, line = 0, False, 1
     try:
         with open(path, encoding="ascii") as file:
             _check_header(json.loads(file.readline()), source, target)
-            for line, text in enumerate(file, 2):
+            for text in file:
+                line += 1
                 said = json.loads(text)
                 if ended:
                     raise ValueError("something follows its end")
@@ -152,18 +157,29 @@ def read(path: str, source: ServerFacts, target: ServerFacts, limit: int) -> tup
                 elif said["is"] == "row":
                     count += 1
                     if count > limit:
-                        raise Refusal("max_changes", f"{path} has more rows than max_changes allows ({limit}); nothing was changed.", "Raise max_changes if this is really intended.")
+                        raise Refusal(
+                            "max_changes",
+                            f"{path} has more rows than max_changes allows ({limit}); nothing was changed.",
+                            "Raise max_changes if this is really intended.",
+                        )
                     key = images.decode(said["key"])
-                    rows[said["table"]].append(PlannedRow(said["kind"], t.cast(Row, key), said["source"], said["target"]))
+                    rows[said["table"]].append(
+                        PlannedRow(said["kind"], t.cast(Row, key), said["source"], said["target"])
+                    )
                 else:
                     ended = said["is"] == "end" and said["rows"] == count
         if not ended:
             raise ValueError("it was cut short")
     except OSError as exc:
-        raise UsageError("plan_file", f"{path} cannot be read: {exc.strerror}.", "Name the plan_file that a check wrote.") from exc
+        raise UsageError(
+            "plan_file", f"{path} cannot be read: {exc.strerror}.", "Name the plan_file that a check wrote."
+        ) from exc
     except (ValueError, KeyError, TypeError) as exc:
-        where = f" (line {line})" if line else ""
-        raise UsageError("plan_file", f"{path} is no complete plan of this collection{where}: {exc}.", "Name the plan_file that a check wrote.") from exc
+        raise UsageError(
+            "plan_file",
+            f"{path} is no complete plan of this collection (line {line}): {exc}.",
+            "Name the plan_file that a check wrote.",
+        ) from exc
     return tuple(
         PlannedTable(TableName(said["database"], said["table"]), said["shape"], tuple(rows[number]))
         for number, said in tables.items()

@@ -43,7 +43,9 @@ def examine_planned(
             examination = Examination(_problem(each, UNDECIDED, exc))
         except TableProblem as exc:
             examination = Examination(_problem(each, ERROR, exc))
-        found.append(replace(examination, report=replace(examination.report, seconds=round(time.monotonic() - started, 3))))
+        found.append(
+            replace(examination, report=replace(examination.report, seconds=round(time.monotonic() - started, 3)))
+        )
     return tuple(found)
 
 
@@ -57,7 +59,9 @@ def _examine(
 ) -> Examination:
     if table is None or target_table is None or table.shape != planned.shape or schema.differences(table, target_table):
         raise TableProblem(
-            "stale_plan", f"{planned.name} is not defined as it was when the plan was made.", "Run the check again and apply that plan."
+            "stale_plan",
+            f"{planned.name} is not defined as it was when the plan was made.",
+            "Run the check again and apply that plan.",
         )
     tally = Tally(table, sample_rows, len(planned.rows))
     healed = changed = 0
@@ -76,7 +80,9 @@ def _examine(
         tally.add(standing)
     report = tally.report()
     if healed or changed:
-        said = f"{healed} planned rows are equal now and {changed} differ otherwise than planned; these were left alone."
+        said = (
+            f"{healed} planned rows are equal now and {changed} differ otherwise than planned; these were left alone."
+        )
         report = replace(report, reason="stale_rows", message=said)
     return Examination(report, table, target_table, tuple(tally.kept), stale=healed + changed)
 

@@ -130,11 +130,11 @@ class Table:
         """The key that tells rows apart: the primary one, else the first unique one without NULLs."""
         stored = {column.name: column for column in self.stored_columns}
         usable = [
-            key
-            for key in self.unique_keys
-            if all(name in stored and not stored[name].nullable for name in key.columns)
+            key for key in self.unique_keys if all(name in stored and not stored[name].nullable for name in key.columns)
         ]
-        return min(usable, key=lambda key: (key.name != "PRIMARY", key.has_prefix, len(key.parts), key.name), default=None)
+        return min(
+            usable, key=lambda key: (key.name != "PRIMARY", key.has_prefix, len(key.parts), key.name), default=None
+        )
 
     @cached_property
     def shape(self) -> str:
@@ -220,7 +220,8 @@ def _read_unique_keys(session: Session, within: str) -> tuple[dict[TableName, li
     parts: dict[tuple[TableName, str], list[KeyPart]] = defaultdict(list)
     functional: set[tuple[TableName, str]] = set()
     for row in session.records(
-        "SELECT TABLE_SCHEMA AS db, TABLE_NAME AS tbl, INDEX_NAME AS idx, COLUMN_NAME AS name, SUB_PART AS prefix, COLLATION AS direction"
+        "SELECT TABLE_SCHEMA AS db, TABLE_NAME AS tbl, INDEX_NAME AS idx, COLUMN_NAME AS name, SUB_PART AS prefix,"
+        " COLLATION AS direction"
         f" FROM information_schema.STATISTICS WHERE NON_UNIQUE = 0 AND TABLE_SCHEMA IN {within}"
         " ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
     ):
@@ -324,6 +325,9 @@ def _describe(column: Column) -> str:
 def _keys(table: Table) -> str:
     shown = []
     for key in table.unique_keys:
-        parts = (f"{part.column}{f'({part.prefix})' if part.prefix else ''}{' DESC' if part.descending else ''}" for part in key.parts)
+        parts = (
+            f"{part.column}{f'({part.prefix})' if part.prefix else ''}{' DESC' if part.descending else ''}"
+            for part in key.parts
+        )
         shown.append(f"{'PRIMARY' if key.name == 'PRIMARY' else 'UNIQUE'}({', '.join(parts)})")
     return ", ".join(sorted(shown)) or "none"

@@ -57,14 +57,23 @@ class StateFile:
         part = self._part(table)
         if not part or part["finished"] or part["key"] is None:
             return None
-        return tuple(None if value is None else base64.b64decode(value) for value in part["key"]), _report(part["report"])
+        return tuple(None if value is None else base64.b64decode(value) for value in part["key"]), _report(
+            part["report"]
+        )
 
     def note(self, table: Table, upper: Row | None, found: TableReport, finished: bool = False) -> None:
         """Note how far a table is. Written at the table's end, and now and then before. Raises UsageError."""
         if not self._path or (finished and found.status not in _DECIDED):
             return
-        key = None if upper is None else [None if value is None else base64.b64encode(value).decode() for value in upper]
-        self._tables[str(table.name)] = {"shape": table.shape, "finished": finished, "key": key, "report": asdict(found)}
+        key = (
+            None if upper is None else [None if value is None else base64.b64encode(value).decode() for value in upper]
+        )
+        self._tables[str(table.name)] = {
+            "shape": table.shape,
+            "finished": finished,
+            "key": key,
+            "report": asdict(found),
+        }
         if finished or self.is_due:
             self.write()
 
@@ -83,7 +92,9 @@ class StateFile:
                 json.dump({"format": FORMAT, "question": self._question, "tables": self._tables}, file)
             os.replace(temporary, self._path)
         except OSError as exc:
-            raise UsageError("state_file", f"{self._path} cannot be written: {exc.strerror}.", "Name a file in a writable directory.") from exc
+            raise UsageError(
+                "state_file", f"{self._path} cannot be written: {exc.strerror}.", "Name a file in a writable directory."
+            ) from exc
         self._written = time.monotonic()
 
     def remove(self) -> None:
@@ -104,7 +115,11 @@ class StateFile:
                 said = json.load(file)
             known = said["format"] == FORMAT
         except (OSError, ValueError, KeyError, TypeError) as exc:
-            raise UsageError("state_file", f"{self._path} is no state file of this collection ({exc}).", "Name another file, or remove it.") from exc
+            raise UsageError(
+                "state_file",
+                f"{self._path} is no state file of this collection ({exc}).",
+                "Name another file, or remove it.",
+            ) from exc
         if not known:
             raise UsageError("state_file", f"{self._path} was written by another version.", "Remove it to start anew.")
         tables: dict[str, dict[str, t.Any]] = said["tables"] if said["question"] == self._question else {}
@@ -113,7 +128,9 @@ class StateFile:
 
 def _report(said: dict[str, t.Any]) -> TableReport:
     sample = tuple(
-        SampleRow(**{**row, "columns": tuple(row["columns"]), "copies": Copies(**row["copies"]) if row["copies"] else None})
+        SampleRow(
+            **{**row, "columns": tuple(row["columns"]), "copies": Copies(**row["copies"]) if row["copies"] else None}
+        )
         for row in said["sample"]
     )
     return TableReport(**{**said, "sample": sample})

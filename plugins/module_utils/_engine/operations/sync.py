@@ -67,9 +67,16 @@ def run(
                 hazards=hazards,
                 changed=any(plan.changes for plan in plans),
                 changes=sum((plan.counts for plan in plans), Changes()),
-                statements=_first(statement for plan in plans for statement in preview(plan.table, plan.changes, _STATEMENTS_SHOWN)),
+                statements=_first(
+                    statement for plan in plans for statement in preview(plan.table, plan.changes, _STATEMENTS_SHOWN)
+                ),
                 diff=tuple(
-                    present.diff(plan.table, plan.changes, connections.source.endpoint.address, connections.target.endpoint.address)
+                    present.diff(
+                        plan.table,
+                        plan.changes,
+                        connections.source.endpoint.address,
+                        connections.target.endpoint.address,
+                    )
                     for plan in plans
                     if plan.changes
                 ),
@@ -77,7 +84,9 @@ def run(
             try:
                 check_caps(plans, repair)
             except Refusal as exc:
-                return replace(report, changed=False, changes=Changes(), statements=(), diff=(), failed=True, message=str(exc))
+                return replace(
+                    report, changed=False, changes=Changes(), statements=(), diff=(), failed=True, message=str(exc)
+                )
             if apply and report.changed:
                 report = _apply(connections, pair, servers, repair, plans, report)
     report = replace(report, summary=summarize(report.tables, time.monotonic() - started))
@@ -86,7 +95,10 @@ def run(
 
 @contextmanager
 def only_run(source: Session, pair: Pair) -> t.Iterator[None]:
-    """Keep a second run away from the same pair, until the session ends at the latest. Raises Refusal ``already_running``."""
+    """Keep a second run away from the same pair, until the session ends at the latest.
+
+    Raises Refusal ``already_running``.
+    """
     name = sqltext.string(f"comaster.mysql_repl.{pair.target.server_id}")
     if source.scalar(f"SELECT GET_LOCK({name}, 0)") != "1":
         raise Refusal(
@@ -139,7 +151,12 @@ def _plan(examined: t.Sequence[Examination], repair: Repair) -> tuple[tuple[Tabl
 
 
 def _apply(
-    connections: OpenPair, pair: Pair, servers: Servers, repair: Repair, plans: t.Sequence[TablePlan], report: SyncReport
+    connections: OpenPair,
+    pair: Pair,
+    servers: Servers,
+    repair: Repair,
+    plans: t.Sequence[TablePlan],
+    report: SyncReport,
 ) -> SyncReport:
     """Repair table after table; a broken link ends the run, a table's own trouble only that table."""
 
@@ -158,7 +175,16 @@ def _apply(
             with connections.new_source() as lock, connections.new_source() as log:
                 try:
                     result = repair_table(
-                        lock, log, connections.target, plan.table, plan.changes, repair.batch_rows, writer, fence, links, spare
+                        lock,
+                        log,
+                        connections.target,
+                        plan.table,
+                        plan.changes,
+                        repair.batch_rows,
+                        writer,
+                        fence,
+                        links,
+                        spare,
                     )
                 except ReplError as exc:  # what earlier tables got is in the result all the same
                     result = TableRepair(stopped=exc)
@@ -188,7 +214,9 @@ def _unfinished(result: TableRepair, plan: TablePlan) -> TableProblem | None:
     """What keeps a table from being equal although its repair went to the end."""
     if result.skipped:
         first = result.skipped[0]
-        return TableProblem(first.reason, f"{plan.table.name}: {len(result.skipped)} rows were left as they are; first: {first.message}")
+        return TableProblem(
+            first.reason, f"{plan.table.name}: {len(result.skipped)} rows were left as they are; first: {first.message}"
+        )
     if result.unverified:
         keys = "; ".join(present.key_text(plan.table, key) for key in result.unverified[:10])
         return TableProblem(

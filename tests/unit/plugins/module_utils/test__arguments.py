@@ -107,9 +107,7 @@ def test_target_s_option_file_is_not_the_source_s_address(option_file: Path) -> 
     assert servers.source == SourceLogin()
 
 
-def test_default_option_file_may_be_missing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_default_option_file_may_be_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert arguments.servers(params(config_file="~/.my.cnf")).target.user is None
 

@@ -177,9 +177,7 @@ def test_missing_driver_is_said_in_ansible_s_words(monkeypatch: pytest.MonkeyPat
     assert "PyMySQL" in gone.result["msg"]
 
 
-@pytest.mark.parametrize(
-    ("password", "warns"), [(None, False), ("", False), ("12", True), ("long enough", False)]
-)
+@pytest.mark.parametrize(("password", "warns"), [(None, False), ("", False), ("12", True), ("long enough", False)])
 def test_short_passwords_are_warned_of(password: str | None, warns: bool) -> None:
     module = FakeModule(login_password=password)
     left(module, lambda *unused: Report())

@@ -157,9 +157,7 @@ def test_failed_report_fails_the_module(run: t.Any, module: str) -> None:
 
 @pytest.mark.parametrize("check", [True, False])
 def test_undo(run: t.Any, check: bool) -> None:
-    engine, _result = run(
-        mysql_repl_undo, "undo", check=check, undo_file=__file__, batch_rows=7, fence_timeout=2
-    )
+    engine, _result = run(mysql_repl_undo, "undo", check=check, undo_file=__file__, batch_rows=7, fence_timeout=2)
     assert engine.arguments[0].fence_timeout == 2
     undo_dir = os.path.expanduser("~/.mysql_repl/undo")
     assert engine.arguments[1:] == (__file__, 10000, 1000, 7, undo_dir)

@@ -44,7 +44,11 @@ def test_make_and_version_are_told():
     ],
 )
 def test_replication_statements(dialect, position, status, replicas):
-    assert (dialect.show_binlog_position, dialect.show_replica_status, dialect.show_replicas) == (position, status, replicas)
+    assert (dialect.show_binlog_position, dialect.show_replica_status, dialect.show_replicas) == (
+        position,
+        status,
+        replicas,
+    )
 
 
 def test_waits_never_last_for_ever():

@@ -31,7 +31,11 @@ class FakeSession:
         key = next(key for key in self.answers if key in sql.replace(" ", "_"))
         answer = self.answers[key]
         return (
-            answer.pop(0) if isinstance(answer, list) and len(answer) > 1 else answer[0] if isinstance(answer, list) else answer
+            answer.pop(0)
+            if isinstance(answer, list) and len(answer) > 1
+            else answer[0]
+            if isinstance(answer, list)
+            else answer
         )
 
     scalar = record = rows = records = _answer
@@ -78,7 +82,13 @@ def test_no_binary_log_no_fence():
     ],
 )
 def test_waiting_in_vain_is_noticed(status, code):
-    record = {"Connection_name": "", "Master_Host": "db1", "Slave_IO_Running": "Yes", "Slave_SQL_Running": "Yes", **status}
+    record = {
+        "Connection_name": "",
+        "Master_Host": "db1",
+        "Slave_IO_Running": "Yes",
+        "Slave_SQL_Running": "Yes",
+        **status,
+    }
     target = FakeSession(MARIADB, POS_WAIT="-1", SHOW_ALL=[[record]])
     upstream = FakeSession(MARIADB, SHOW_MASTER_STATUS={"File": "bin.1", "Position": "4"}, gtid_binlog_state="")
     with pytest.raises(Undecided) as undecided:

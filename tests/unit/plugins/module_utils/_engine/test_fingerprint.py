@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import fingerprint
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import Column
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import fingerprint
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import Column
 
 texts = st.one_of(st.none(), st.text(alphabet="a,#01", max_size=4))
 numbers = st.one_of(st.none(), st.integers(-20, 20))
@@ -29,7 +30,16 @@ def test_different_rows_have_different_strings(one, other):
 
 def column(name: str, data_type: str, nullable: bool = True) -> Column:
     """A column of a type."""
-    return Column(name, data_type, data_type, "latin1" if "text" in data_type or "char" in data_type else None, None, nullable, "", "")
+    return Column(
+        name,
+        data_type,
+        data_type,
+        "latin1" if "text" in data_type or "char" in data_type else None,
+        None,
+        nullable,
+        "",
+        "",
+    )
 
 
 def test_the_sql_is_what_the_model_above_says():

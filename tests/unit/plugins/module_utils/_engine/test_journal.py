@@ -16,7 +16,13 @@ import pytest
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import journal
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.confirm import Difference
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import Column, Key, KeyPart, Table, TableName
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import (
+    Column,
+    Key,
+    KeyPart,
+    Table,
+    TableName,
+)
 
 HEADER = journal.Header(
     "sync", journal.Identity("db1:3306", 1, "u-1"), journal.Identity("../../etc/x y;[::1]:3306", 2, None), tool="1.0.0"
@@ -29,7 +35,9 @@ def table(name="film"):
         Column("id", "int", "int", None, None, False, "", ""),
         Column("v", "varchar", "varchar(9)", "latin1", "latin1_swedish_ci", True, "", ""),
     )
-    return Table(TableName("shop", name), "BASE TABLE", "InnoDB", columns, (Key("PRIMARY", (KeyPart("id", None, False),)),), 0)
+    return Table(
+        TableName("shop", name), "BASE TABLE", "InnoDB", columns, (Key("PRIMARY", (KeyPart("id", None, False),)),), 0
+    )
 
 
 MISSING = Difference("missing", (b"1",), (b"1", b"caf\xe9"), None)

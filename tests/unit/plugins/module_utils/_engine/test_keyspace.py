@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.keyspace import (
     KeyRange,
     KeySpace,
@@ -48,9 +49,7 @@ def test_ranges_follow_one_another_without_gap_or_overlap(descending):
     for row in rows:
         hits = [span for span in spans if evaluate(keys.within(span), a=row[0], b=row[1])]
         assert len(hits) == 1
-    in_order = [
-        row for span in spans for row in rows if evaluate(keys.within(span), a=row[0], b=row[1])
-    ]
+    in_order = [row for span in spans for row in rows if evaluate(keys.within(span), a=row[0], b=row[1])]
     assert in_order == rows
 
 
@@ -60,4 +59,6 @@ def test_unbounded_range_takes_every_row():
 
 def test_names_and_values_cannot_leave_their_place():
     odd = space(KeyPart("a`b", None, False), data_type="varchar")
-    assert odd.any_of([(b"x'; DROP TABLE t -- ",)]) == "`a``b` IN (_utf8mb4 X'78273B2044524F50205441424C452074202D2D20')"
+    assert (
+        odd.any_of([(b"x'; DROP TABLE t -- ",)]) == "`a``b` IN (_utf8mb4 X'78273B2044524F50205441424C452074202D2D20')"
+    )

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import confirm, plan
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import (
     Refusal,
@@ -85,7 +86,11 @@ def test_an_identical_table_needs_no_plan_whatever_its_shape():
 
 @pytest.mark.parametrize(
     ("limits", "code"),
-    [({"max_changes": 5}, "max_changes"), ({"max_deletes": 1}, "max_deletes"), ({"max_changes": 6, "max_deletes": 2}, None)],
+    [
+        ({"max_changes": 5}, "max_changes"),
+        ({"max_deletes": 1}, "max_deletes"),
+        ({"max_changes": 6, "max_deletes": 2}, None),
+    ],
 )
 def test_caps_count_all_tables_together(limits, code):
     made = plan.plan_table(examination(table(), table()), Repair())

@@ -18,7 +18,14 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema
 
 def column(name: str, data_type: str, **more) -> Column:
     """A nullable column."""
-    values = {"column_type": data_type, "charset": None, "collation": None, "nullable": True, "generated": "", "expression": ""}
+    values = {
+        "column_type": data_type,
+        "charset": None,
+        "collation": None,
+        "nullable": True,
+        "generated": "",
+        "expression": "",
+    }
     return Column(name, data_type, **{**values, **more})
 
 

@@ -20,7 +20,13 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors
     TableProblem,
     Undecided,
 )
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import Column, Key, KeyPart, Table, TableName
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import (
+    Column,
+    Key,
+    KeyPart,
+    Table,
+    TableName,
+)
 
 
 def table(**more):
@@ -176,7 +182,16 @@ class World:
     def repair(self, changes, batch_rows=100, spare_deletes=0, check_links=lambda: None):
         """Run the repair."""
         return repair.repair_table(
-            self.source, self.log, self.target, table(), changes, batch_rows, self.journal, self.fence, check_links, spare_deletes
+            self.source,
+            self.log,
+            self.target,
+            table(),
+            changes,
+            batch_rows,
+            self.journal,
+            self.fence,
+            check_links,
+            spare_deletes,
         )
 
 
@@ -208,7 +223,13 @@ def test_the_plain_case(monkeypatch):
     result = world.repair(PLAN)
     assert (result.inserted, result.updated, result.deleted, result.verified) == (1, 1, 1, True)
     assert world.transactions == [["DELETE 3", "REPLACE 1,2"]]
-    assert world.journal.lines == [("plan", 3), ("flush",), ("committed", (3, 1, 2)), ("verified", (1, 2, 3)), ("flush",)]
+    assert world.journal.lines == [
+        ("plan", 3),
+        ("flush",),
+        ("committed", (3, 1, 2)),
+        ("verified", (1, 2, 3)),
+        ("flush",),
+    ]
     assert world.target.rows_by_key == world.source.rows_by_key
     assert world.source.said[-3:] == ["SET SESSION innodb_lock_wait_timeout = 1", "START TRANSACTION", "COMMIT"]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import schema
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import (
     Column,

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import selection
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import UsageError
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.options import Selection
@@ -60,7 +61,13 @@ def test_a_table_without_its_database_is_refused():
 
 @pytest.mark.parametrize(
     ("pattern", "ignored"),
-    [("note", True), ("orders.note", True), ("shop.orders.note", True), ("other.note", False), ("shop.other.note", False)],
+    [
+        ("note", True),
+        ("orders.note", True),
+        ("shop.orders.note", True),
+        ("other.note", False),
+        ("shop.other.note", False),
+    ],
 )
 def test_ignored_columns(pattern, ignored):
     assert ("note" in selection.ignored_columns(TableName("shop", "orders"), [pattern])) is ignored

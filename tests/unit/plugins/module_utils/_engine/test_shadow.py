@@ -10,8 +10,18 @@ import pytest
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import shadow
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.dialect import Dialect
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import LostConnection, ReplError, ServerError
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import Column, Key, KeyPart, Table, TableName
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import (
+    LostConnection,
+    ReplError,
+    ServerError,
+)
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import (
+    Column,
+    Key,
+    KeyPart,
+    Table,
+    TableName,
+)
 
 MYSQL = Dialect("mysql", (9, 7, 4), "9.7.4")
 MARIADB = Dialect("mariadb", (10, 11, 19), "10.11.19-MariaDB")
@@ -144,7 +154,12 @@ def test_a_failed_statement_is_rolled_back_and_the_shadow_removed():
     session = FakeSession(MYSQL, {"two": ServerError(1064, "no", "source")})
     with pytest.raises(ServerError, match="1064"), shadow.Shadow(session, TABLE) as hidden:
         hidden.log(["one", "two", "three"])
-    assert session.said[session.said.index("BEGIN") : session.said.index("BEGIN") + 4] == ["BEGIN", "one", "two", "ROLLBACK"]
+    assert session.said[session.said.index("BEGIN") : session.said.index("BEGIN") + 4] == [
+        "BEGIN",
+        "one",
+        "two",
+        "ROLLBACK",
+    ]
     assert "DROP TEMPORARY TABLE `film`" in session.said
     assert "COMMIT" not in session.said
 

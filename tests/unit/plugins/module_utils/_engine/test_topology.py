@@ -11,7 +11,11 @@ import pytest
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import facts as server_facts
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import topology
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.dialect import detect
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import AccessDenied, Refusal, UsageError
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import (
+    AccessDenied,
+    Refusal,
+    UsageError,
+)
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.facts import Replica, ServerFacts
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.links import Filters, Link, link_from
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.options import Servers, SourceLogin
@@ -57,7 +61,12 @@ def link(**more) -> Link:
 
 def test_a_recorded_mariadb_link():
     found = link_from(MARIADB_ROW, MARIADB)
-    assert (found.source_host, found.source_port, found.source_server_id, found.source_uuid) == ("127.0.0.1", 34511, 1, None)
+    assert (found.source_host, found.source_port, found.source_server_id, found.source_uuid) == (
+        "127.0.0.1",
+        34511,
+        1,
+        None,
+    )
     assert found.healthy
     assert found.auto_position
     assert (found.executed_gtids, found.read_file, found.read_position, found.lag) == ("0-1-302", "bin.000001", 322, 0)
@@ -192,8 +201,12 @@ def test_replicas_by_either_list_or_not_at_all():
     probe = "SELECT COUNT(*) FROM information_schema.INNODB_TRX"
     listed = [{"Server_Id": "2", "Host": "", "Port": "53391", "Source_Id": "1", "Replica_UUID": "05d35234"}]
     older = [{"Server_id": "2", "Host": "db2", "Port": "3306", "Master_id": "1", "Slave_UUID": "05d35234"}]
-    assert server_facts.read_replicas(FakeSession(MYSQL97, {"SHOW REPLICAS": listed})) == (Replica(2, "", 53391, "05d35234"),)
-    assert server_facts.read_replicas(FakeSession(MYSQL57, {"SHOW SLAVE HOSTS": older})) == (Replica(2, "db2", 3306, "05d35234"),)
+    assert server_facts.read_replicas(FakeSession(MYSQL97, {"SHOW REPLICAS": listed})) == (
+        Replica(2, "", 53391, "05d35234"),
+    )
+    assert server_facts.read_replicas(FakeSession(MYSQL57, {"SHOW SLAVE HOSTS": older})) == (
+        Replica(2, "db2", 3306, "05d35234"),
+    )
     counted = FakeSession(MYSQL97, {"SHOW REPLICAS": denied, probe: [], "SHOW PROCESSLIST": dumps})
     assert server_facts.read_replicas(counted) == (Replica(None, "10.0.0.3", 0),)
     assert server_facts.read_replicas(FakeSession(MYSQL97, {"SHOW REPLICAS": denied, probe: denied})) is None
