@@ -30,8 +30,8 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.sessio
 
 try:
     from pymysql.optionfile import Parser
-except ImportError:  # reported by run_module()
-    Parser = None
+except ImportError:  # reported by run_module(), before anything is parsed
+    Parser = None  # type: ignore[assignment,misc]
 
 Params = t.Mapping[str, t.Any]
 Spec = dict[str, dict[str, t.Any]]

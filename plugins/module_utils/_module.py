@@ -50,7 +50,7 @@ def never(report: t.Any) -> None:
     """Give no message: whatever was found, looking at it is no failure."""
 
 
-def run_module(module: AnsibleModule, operation: Operation, failure: Failure = reported_failure) -> t.NoReturn:
+def run_module(module: AnsibleModule, operation: Operation, failure: Failure = reported_failure) -> None:
     """Run one operation of the engine and leave the module with its result.
 
     A report whose ``failure`` gives a message fails the module with the result complete.
@@ -130,7 +130,7 @@ def _text(value: bytes) -> str:
 
 
 def _guard_passwords(module: AnsibleModule, servers: Servers) -> None:
-    passwords = {servers.target.password, servers.source.password} - {None, ""}
+    passwords = {password for password in (servers.target.password, servers.source.password) if password}
     # Those from option files are not known to Ansible yet.
     module.no_log_values.update(passwords)
     if any(len(password) < SHORT_PASSWORD for password in passwords):

@@ -36,7 +36,7 @@ options:
   plan_file:
     description:
       - Write the confirmed differences to this file on the host where the module runs, for
-        M(comaster.mysql_repl.mysql_repl_sync#module) to apply exactly these. Also in check mode.
+        M(comaster.mysql_repl.mysql_repl_sync) to apply exactly these. Also in check mode.
       - It holds keys and fingerprints of rows, no other data, and is readable to its owner only. An older file of that name
         is replaced when the comparison is complete.
     type: path

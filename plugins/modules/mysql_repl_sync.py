@@ -33,7 +33,7 @@ options:
     default: delete
   plan_file:
     description:
-      - Apply the plan that M(comaster.mysql_repl.mysql_repl_checksum#module) wrote to this file, and nothing else. Only the
+      - Apply the plan that M(comaster.mysql_repl.mysql_repl_checksum) wrote to this file, and nothing else. Only the
         planned rows are read, not whole tables; it cannot be combined with a selection.
       - A planned row that is equal by now, or differs otherwise than planned, is left alone and counted in
         RV(changes.skipped). The plan of another pair, one that was cut short, and tables altered since are refused.

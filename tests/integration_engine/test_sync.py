@@ -41,8 +41,9 @@ KEYS = {
 }
 
 
-def create_and_spoil(pair, database, tables=KEYS, rows=30):
+def create_and_spoil(pair, database, tables=None, rows=30):
     """Tables with each kind of key, with missing, extra and different rows on b; returns the good copy's image."""
+    tables = tables or KEYS
     for table, (definition, value) in tables.items():
         key = "k, l" if table == "by_two" else "k"
         pair.a.execute(
@@ -297,7 +298,6 @@ def test_a_table_that_cannot_be_repaired_is_left_alone_and_the_others_are_repair
                 "CREATE TABLE audited (id int PRIMARY KEY, v int)",
                 "CREATE TABLE log (id int PRIMARY KEY AUTO_INCREMENT, what int)",
                 "INSERT INTO audited VALUES (1, 1)",
-                "CREATE TABLE keyless (v int)",
                 "CREATE TABLE old (id int PRIMARY KEY, v int) ENGINE=MyISAM",
                 "INSERT INTO old VALUES (1, 1)",
                 "CREATE TRIGGER spy AFTER INSERT ON audited FOR EACH ROW INSERT INTO log (what) VALUES (NEW.id)",
@@ -306,7 +306,7 @@ def test_a_table_that_cannot_be_repaired_is_left_alone_and_the_others_are_repair
         )
         pair.wait()
         pair.b.execute(
-            ["DELETE FROM audited", "INSERT INTO keyless VALUES (1)", "DELETE FROM old"],
+            ["DELETE FROM audited", "DELETE FROM old"],
             database=database,
             logged=False,
         )
@@ -314,7 +314,7 @@ def test_a_table_that_cannot_be_repaired_is_left_alone_and_the_others_are_repair
         result = run(pair, database, tmp_path)
         assert result.failed
         reasons = {table.table: table.reason for table in result.tables if table.reason}
-        assert reasons == {"audited": "triggers", "keyless": "no_key", "old": "engine_not_transactional"}
+        assert reasons == {"audited": "triggers", "old": "engine_not_transactional"}
         assert "spy (AFTER INSERT)" in result.message
         pair.wait()
         ours, theirs = image(pair.a, database), image(pair.b, database)

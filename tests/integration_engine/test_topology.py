@@ -43,7 +43,9 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Topology]:
 
 
 def endpoint(server: Server, user: str = "root", password: str | None = None) -> Endpoint:
-    return Endpoint(host=server.host, port=server.port, user=user, password=password or server.root_password, connect_timeout=10)
+    return Endpoint(
+        host=server.host, port=server.port, user=user, password=password or server.root_password, connect_timeout=10
+    )
 
 
 def servers(pair: Topology, **more: t.Any) -> Servers:
@@ -108,7 +110,10 @@ def test_another_server_at_the_address_is_refused(pair: Topology) -> None:
     other = pair.add_replica(of=pair.a, name="other")
     try:
         wrong = SourceLogin(host=other.host, port=other.port)
-        with pytest.raises(Refusal, match=f"server_id {other.server_id}.*not the one") as refused, opened(pair, source=wrong):
+        with (
+            pytest.raises(Refusal, match=f"server_id {other.server_id}.*not the one") as refused,
+            opened(pair, source=wrong),
+        ):
             pass
         assert refused.value.code == "wrong_source"
         report = info.run(servers(pair, source=wrong))
@@ -268,7 +273,7 @@ def test_a_link_of_unknown_identity_proves_nothing(pair: Topology) -> None:
                 info.preflight(connections.source, connections.target, servers(pair), for_repair=True)
     finally:
         pair.a.execute([back, f"START {thread}"])
-        until(lambda: pair.links_healthy())
+        until(pair.links_healthy)
         pair.wait()
 
 
@@ -352,7 +357,7 @@ def test_a_delayed_link_is_undecided(pair: Topology) -> None:
     change = "CHANGE REPLICATION SOURCE TO SOURCE_DELAY=" if mysql else "CHANGE MASTER TO MASTER_DELAY="
     pair.b.execute([stop, f"{change}30", start])
     try:
-        until(lambda: pair.links_healthy())
+        until(pair.links_healthy)
         pair.a.execute("INSERT INTO shop.orders (v) VALUES ('later')")
         with opened(pair) as (connections, found):
             assert found.forward.delay == 30

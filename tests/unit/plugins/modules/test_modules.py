@@ -61,9 +61,7 @@ class Engine:
 
 
 @pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> t.Callable[..., tuple[Engine, dict[str, t.Any]]]:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> t.Callable[..., tuple[Engine, dict[str, t.Any]]]:
     """Run a module's main() with arguments; give the engine's stand-in and the JSON it printed."""
 
     def run_module(

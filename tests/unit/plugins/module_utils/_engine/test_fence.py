@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import fence
@@ -31,14 +33,13 @@ class FakeSession:
         key = next(key for key in self.answers if key in sql.replace(" ", "_"))
         answer = self.answers[key]
         return (
-            answer.pop(0)
-            if isinstance(answer, list) and len(answer) > 1
-            else answer[0]
-            if isinstance(answer, list)
-            else answer
+            answer.pop(0) if isinstance(answer, list) and len(answer) > 1 else answer[0] if isinstance(answer, list) else answer
         )
 
     scalar = record = rows = records = _answer
+
+    def answers_within(self, seconds):
+        return contextlib.nullcontext()
 
 
 def test_owned_gtids_are_a_set_after_all():

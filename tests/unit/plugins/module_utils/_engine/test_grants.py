@@ -60,9 +60,7 @@ def test_rights_hold_where_they_were_given():
     assert not found.has("UPDATE", "shop", "t"), "a right on some columns is not one on the table"
 
 
-@pytest.mark.parametrize(
-    ("database", "expected"), [("shop_eu", True), ("shopXeu", False), ("SHOP_EU", True), ("my", False)]
-)
+@pytest.mark.parametrize(("database", "expected"), [("shop_eu", True), ("shopXeu", False), ("SHOP_EU", True), ("my", False)])
 def test_patterns_in_database_names(database, expected):
     assert parse(MARIADB_LINES).has("TRIGGER", database) is expected
 

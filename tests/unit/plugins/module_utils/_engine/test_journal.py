@@ -35,9 +35,7 @@ def table(name="film"):
         Column("id", "int", "int", None, None, False, "", ""),
         Column("v", "varchar", "varchar(9)", "latin1", "latin1_swedish_ci", True, "", ""),
     )
-    return Table(
-        TableName("shop", name), "BASE TABLE", "InnoDB", columns, (Key("PRIMARY", (KeyPart("id", None, False),)),), 0
-    )
+    return Table(TableName("shop", name), "BASE TABLE", "InnoDB", columns, (Key("PRIMARY", (KeyPart("id", None, False),)),), 0)
 
 
 MISSING = Difference("missing", (b"1",), (b"1", b"caf\xe9"), None)

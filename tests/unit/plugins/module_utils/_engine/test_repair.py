@@ -226,7 +226,7 @@ def test_the_plain_case(monkeypatch):
     assert world.journal.lines == [
         ("plan", 3),
         ("flush",),
-        ("committed", (3, 1, 2)),
+        ("committed", (1, 2, 3)),
         ("verified", (1, 2, 3)),
         ("flush",),
     ]

@@ -42,9 +42,7 @@ def test_replace_names_its_columns_and_leaves_generated_ones_to_the_server():
     assert list(rewrite.replaces(odd, [(b"1", b"2", b"it's"), (b"3", b"4", None)], PACKET)) == [
         "REPLACE INTO `od``d` (`id`, `v`) VALUES (1, _utf8mb4 X'69742773'), (3, NULL)"
     ]
-    assert list(rewrite.inserts(odd, [(b"1", b"2", b"x")], PACKET)) == [
-        "INSERT INTO `od``d` (`id`, `v`) VALUES (1, 'x')"
-    ]
+    assert list(rewrite.inserts(odd, [(b"1", b"2", b"x")], PACKET)) == ["INSERT INTO `od``d` (`id`, `v`) VALUES (1, 'x')"]
 
 
 def test_delete_by_one_column_and_by_several():

@@ -201,12 +201,8 @@ def test_replicas_by_either_list_or_not_at_all():
     probe = "SELECT COUNT(*) FROM information_schema.INNODB_TRX"
     listed = [{"Server_Id": "2", "Host": "", "Port": "53391", "Source_Id": "1", "Replica_UUID": "05d35234"}]
     older = [{"Server_id": "2", "Host": "db2", "Port": "3306", "Master_id": "1", "Slave_UUID": "05d35234"}]
-    assert server_facts.read_replicas(FakeSession(MYSQL97, {"SHOW REPLICAS": listed})) == (
-        Replica(2, "", 53391, "05d35234"),
-    )
-    assert server_facts.read_replicas(FakeSession(MYSQL57, {"SHOW SLAVE HOSTS": older})) == (
-        Replica(2, "db2", 3306, "05d35234"),
-    )
+    assert server_facts.read_replicas(FakeSession(MYSQL97, {"SHOW REPLICAS": listed})) == (Replica(2, "", 53391, "05d35234"),)
+    assert server_facts.read_replicas(FakeSession(MYSQL57, {"SHOW SLAVE HOSTS": older})) == (Replica(2, "db2", 3306, "05d35234"),)
     counted = FakeSession(MYSQL97, {"SHOW REPLICAS": denied, probe: [], "SHOW PROCESSLIST": dumps})
     assert server_facts.read_replicas(counted) == (Replica(None, "10.0.0.3", 0),)
     assert server_facts.read_replicas(FakeSession(MYSQL97, {"SHOW REPLICAS": denied, probe: denied})) is None

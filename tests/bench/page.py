@@ -1,0 +1,125 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The results as text: for the terminal, and as docs/performance.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from . import CHECKOUT, figures
+from .figures import Results, number
+from .measure import median
+from .stage import Scale
+
+PAGE = CHECKOUT / "docs" / "performance.md"
+
+_HEAD = """\
+<!--
+SPDX-FileCopyrightText: 2026 comaster.mysql_repl contributors
+SPDX-License-Identifier: GPL-3.0-or-later
+-->
+
+# Performance
+
+Written by `make bench`; every number below was measured by it, in one run.
+
+All contenders ran in turn on the same pair of co-masters, {rounds} times over, each time beginning
+with another. A ratio is the median over these rounds, of runs made right after one another; the
+lowest and highest round are in brackets. On a machine that has other work, seconds mean little
+and ratios are what to read. CPU is that of both servers, of the contender and of what it starts,
+which other work hardly touches.
+
+- **check**: seconds of our engine from before its first connection to its verdict, both
+  directions of replication drained. Ansible's own start is told apart.
+- **full scan**: the least any comparison can cost: the same hash over the whole table, as one
+  query on both servers at once, with no chunks and no search for what differs.
+- **pt-table-checksum**, **pt-table-sync**: Percona Toolkit with its default settings, from the
+  start of its process to its end. Its hash is CRC32 under XOR, which misses equal edits in an even
+  number of rows; ours is strong.
+"""
+
+
+def render(found: Sequence[Results], scale: Scale) -> str:
+    """The whole page."""
+    parts = [_HEAD.format(rounds=scale.rounds), _machine(found)]
+    for results in found:
+        parts += [f"## {results.flavor} ({results.version})\n", *_sections(results)]
+    return "\n".join(parts)
+
+
+def terminal(results: Results) -> str:
+    """One flavour's tables, to be read at once."""
+    return "\n".join(_sections(results))
+
+
+def _sections(results: Results) -> Iterator[str]:
+    promises = [["target", "measured", "bound", "verdict"]]
+    promises += [
+        [figure.what, figure.measured, figure.target, figure.verdict if results.judged else "–"]
+        for figure in figures.figures(results)
+    ]
+    if len(promises) > 1:
+        yield "### Targets\n\n" + _table(promises)
+    if results.checks:
+        yield "### The check\n\n" + _table(figures.check_table(results))
+        for checked in results.checks.values():
+            for state, rounds in (("clean", checked.clean), ("35 differ", checked.drifted)):
+                for name, failure in rounds.failures.items():
+                    title = f"{checked.dataset.title}, {state}"
+                    yield f"{title}: {name} failed: {_last_line(failure)}\n"
+    if results.writers:
+        yield (
+            "### A writer on the source\n\nSingle-row updates of the compared table, one after the"
+            " other, a millisecond apart.\n\n" + _table(figures.writer_table(results.writers))
+        )
+        for name, failure in results.writers.failures.items():
+            yield f"{name} failed: {_last_line(failure)}\n"
+    repairs = [*results.repairs, *([results.bulk] if results.bulk else [])]
+    if repairs:
+        yield "### Repair\n\n" + _table(figures.repair_table(repairs))
+    if results.ansible and results.ansible.seconds("ansible"):
+        seconds = median(results.ansible.seconds("ansible"))
+        yield f"Ansible's own start, for one task on one host: {number(seconds, 's')}.\n"
+
+
+def _machine(found: Sequence[Results]) -> str:
+    processor = _first("/proc/cpuinfo", r"model name\s*: (.*)")
+    memory = int(_first("/proc/meminfo", r"MemTotal:\s*(\d+)") or 0) / 2**20
+    system = _first("/etc/os-release", r"PRETTY_NAME=.(.*).")
+    lines = [
+        f"- Date: {time.strftime('%Y-%m-%d')}",
+        f"- Machine: {os.cpu_count()} cores of {processor}, {memory:.0f} GiB memory, shared by both"
+        " servers, the contender and the writer",
+        f"- System: {system}, Linux {platform.release()}, Python {platform.python_version()}",
+    ]
+    for results in found:
+        lines.append(f"- {results.flavor}: server {results.version}; Percona Toolkit {results.toolkit}")
+    return "\n".join(lines) + "\n"
+
+
+def _first(path: str, pattern: str) -> str:
+    try:
+        found = re.search(pattern, Path(path).read_text(encoding="utf-8"))
+    except OSError:
+        found = None
+    return found.group(1) if found else ""
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns line up in a terminal too."""
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in cells]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines) + "\n"
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[-1][:300]

@@ -1,0 +1,291 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is measured: the check of each dataset, writers beside it, repairs, Ansible's own start."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+
+from sandbox import Server
+
+from . import ours
+from .datasets import DATABASE, SCATTERED, Dataset
+from .limit import full_scan
+from .measure import Contender, ContenderFailed, Rounds, Sample, in_turn
+from .stage import Stage, loaded, say
+
+LIMIT = "full scan"
+OURS = "check"
+TOOLKIT = "pt-table-checksum"
+
+PLAN = "plan"
+SYNC = "sync"
+PT_PLAIN = "pt-table-sync"
+PT_CHECKSUM = TOOLKIT
+PT_REPLICATE = "pt-table-sync --replicate"
+
+_UNBOUNDED = {"max_changes": 10**9, "max_deletes": 10**9}
+
+
+# -- the check -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The check of one dataset, clean and drifted."""
+
+    dataset: Dataset
+    row_bytes: int
+    clean: Rounds
+    drifted: Rounds
+
+
+def check(on: Stage, name: str) -> Checked:
+    """Compare one dataset by all contenders, clean and with scattered differences."""
+    with loaded(on, name) as dataset:
+        full_scan(on.pair, DATABASE)  # into memory
+        clean = in_turn(_checkers(on, 0), on.scale.rounds, on.processes)
+        tell(clean)
+        dataset.spoil(on.pair.b)
+        drifted = in_turn(_checkers(on, SCATTERED), on.scale.rounds, on.processes)
+        tell(drifted)
+        return Checked(dataset, dataset.row_bytes(on.pair.a), clean, drifted)
+
+
+def _checkers(on: Stage, expected: int) -> dict[str, Contender]:
+    def limit() -> Sample:
+        return Sample(full_scan(on.pair, DATABASE))
+
+    contenders = {LIMIT: limit, OURS: lambda: _check(on, expected)}
+    return {**contenders, **_toolkit(on)}
+
+
+def _check(on: Stage, expected: int | None) -> Sample:
+    outcome = ours.run(ours.job(on.pair, "checksum", DATABASE))
+    if expected is not None and outcome.differences != expected:
+        raise ContenderFailed(f"found {outcome.differences} differences, not {expected}")
+    return Sample(outcome.seconds, outcome.memory)
+
+
+def _toolkit(on: Stage) -> dict[str, Contender]:
+    toolkit = on.toolkit
+    if toolkit is None:
+        return {}
+
+    def checksum() -> Sample:
+        done = toolkit.checksum(on.pair, DATABASE)
+        return Sample(done.seconds, done.memory)
+
+    return {TOOLKIT: checksum}
+
+
+# -- writers ---------------------------------------------------------------------------------------
+
+ALONE = "alone"
+_PAUSE = 0.001
+"""Seconds between two writes: a writer that waits shows, a writer that fills a core does not."""
+
+
+@dataclass
+class Latencies:
+    """Seconds each write took, alone and beside each contender."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def writers(on: Stage) -> Latencies:
+    """Watch a writer of single rows on the source while nobody, we, or the toolkit compare."""
+
+    def rest() -> Sample:
+        time.sleep(on.scale.writing_seconds)
+        return Sample(on.scale.writing_seconds)
+
+    contenders = {ALONE: rest, OURS: lambda: _check(on, None), **_toolkit(on)}
+    found = Latencies({name: [] for name in contenders})
+    with loaded(on, "1m12") as dataset:
+        for _round in range(on.scale.repair_rounds):
+            for name, contender in contenders.items():
+                if name in found.failures:
+                    continue
+                with _writing(on.pair.a, dataset.rows) as latencies:
+                    try:
+                        _for_a_while(contender, on.scale.writing_seconds)
+                    except ContenderFailed as error:
+                        found.failures[name] = str(error)
+                found.seconds[name] += latencies
+                on.pair.wait(600)
+    return found
+
+
+def _for_a_while(contender: Contender, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        contender()
+
+
+@contextmanager
+def _writing(server: Server, rows: int) -> Iterator[list[float]]:
+    """Change one row after the other, each in its own transaction, for the time of a block."""
+    latencies: list[float] = []
+    stop = threading.Event()
+
+    def write() -> None:
+        with (
+            closing(server.connect(database=DATABASE)) as connection,
+            connection.cursor() as cursor,
+        ):
+            while not stop.is_set():
+                row = random.randint(1, rows)
+                started = time.monotonic()
+                cursor.execute("UPDATE t SET quantity = quantity + 1 WHERE id = %s", (row,))
+                latencies.append(time.monotonic() - started)
+                time.sleep(_PAUSE)
+
+    thread = threading.Thread(target=write, name="writer")
+    thread.start()
+    try:
+        yield latencies
+    finally:
+        stop.set()
+        thread.join()
+
+
+# -- repairs ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """Repairs of one drift: how many rows, and what each way took."""
+
+    rows: int
+    rounds: Rounds
+
+
+def repairs(on: Stage) -> list[Repaired]:
+    """Repair scattered rows several times, and a tenth of the table once."""
+    found = []
+    with loaded(on, "1m12") as dataset:
+        for rows, count in ((SCATTERED, on.scale.repair_rounds), (dataset.rows // 10, 1)):
+            rounds = in_turn(_repairers(on, dataset, rows), count)
+            tell(rounds)
+            found.append(Repaired(rows, rounds))
+    return found
+
+
+def _repairers(on: Stage, dataset: Dataset, rows: int) -> dict[str, Contender]:
+    """All ways to repair; each leaves both sides equal, or it has failed."""
+    few = rows == SCATTERED
+
+    def spoil() -> None:
+        if few:
+            dataset.spoil(on.pair.b)
+        else:
+            dataset.spoil_tenth(on.pair.b)
+
+    def mend() -> None:
+        on.pair.wait(600)
+        if few:
+            dataset.mend(on.pair.b)
+        else:
+            dataset.mend_tenth(on.pair.b)
+
+    def repaired_by(work: Callable[[], Sample]) -> Contender:
+        def contend() -> Sample:
+            spoil()
+            try:
+                sample = work()
+                on.pair.wait(600)
+                _check(on, 0)
+            finally:
+                mend()
+            return sample
+
+        return contend
+
+    def plan() -> Sample:
+        spoil()
+        try:
+            return _sync(on, "plan", rows)
+        finally:
+            mend()
+
+    contenders: dict[str, Contender] = {
+        PLAN: plan,
+        SYNC: repaired_by(lambda: _sync(on, "sync", rows)),
+    }
+    toolkit = on.toolkit
+    if toolkit is None:
+        return contenders
+
+    def plain() -> Sample:
+        done = toolkit.sync(on.pair, DATABASE, "t", replicate=False)
+        return Sample(done.seconds, done.memory)
+
+    def replicate() -> Sample:
+        toolkit.checksum(on.pair, DATABASE)
+        done = toolkit.sync(on.pair, DATABASE, "t", replicate=True)
+        return Sample(done.seconds, done.memory)
+
+    def checksum() -> Sample:
+        spoil()
+        try:
+            done = toolkit.checksum(on.pair, DATABASE)
+        finally:
+            mend()
+        return Sample(done.seconds, done.memory)
+
+    contenders[PT_CHECKSUM] = checksum
+    contenders[PT_PLAIN] = repaired_by(plain)
+    contenders[PT_REPLICATE] = repaired_by(replicate)
+    return contenders
+
+
+def _sync(on: Stage, operation: str, expected: int) -> Sample:
+    with tempfile.TemporaryDirectory() as journals:
+        outcome = ours.run(ours.job(on.pair, operation, DATABASE, undo_dir=journals, **_UNBOUNDED))
+    if outcome.changes != expected:
+        raise ContenderFailed(f"{operation}: {outcome.changes} changes, not {expected}")
+    return Sample(outcome.seconds, outcome.memory)
+
+
+def bulk(on: Stage) -> Repaired:
+    """Refill a table that the target lost."""
+    with loaded(on, "1m12") as dataset:
+
+        def refill() -> Sample:
+            on.pair.b.execute(f"TRUNCATE TABLE {DATABASE}.t", logged=False)
+            sample = _sync(on, "sync", dataset.rows)
+            on.pair.wait(600)
+            return sample
+
+        rounds = in_turn({SYNC: refill}, 1)
+        tell(rounds)
+        return Repaired(dataset.rows, rounds)
+
+
+# -- Ansible ---------------------------------------------------------------------------------------
+
+
+def ansible_start(on: Stage) -> Rounds:
+    """What Ansible takes beyond the engine, for one task on one small table."""
+    with loaded(on, "small"):
+        wanted = ours.job(on.pair, "checksum", DATABASE)
+        rounds = in_turn({"ansible": lambda: Sample(ours.ansible_start(wanted))}, on.scale.repair_rounds)
+    tell(rounds)
+    return rounds
+
+
+def tell(rounds: Rounds) -> None:
+    """Print what each contender took."""
+    for name, samples in rounds.samples.items():
+        seconds = " ".join(f"{sample.seconds:.2f}" for sample in samples)
+        say(f"    {name:28} {seconds or 'failed: ' + rounds.failures.get(name, '')[:300]}")
