@@ -64,6 +64,11 @@ class Dialect:
         """Column of the replica status (as normalised by normal_status_name) that names the channel."""
         return "Connection_name" if self.is_mariadb else "Channel_Name"
 
+    @property
+    def has_applier_rules(self) -> bool:
+        """Whether a channel may be told to refuse logged statements, or to check an account's rights."""
+        return self._mysql_since(8, 0, 18)
+
     def wait_for_position(self, file: str, position: int, seconds: float, channel: str) -> str:
         """Query that returns once the applier has executed up to a source's position.
 

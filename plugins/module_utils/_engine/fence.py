@@ -23,6 +23,9 @@ from .topology import Pair
 # Seconds: how long a wait goes on before the link is looked at again.
 _SLICE = 1.0
 
+# Seconds: how long a server may take to say where it stands; one that stalls must not hold a run for ever.
+_ANSWER = 60.0
+
 _UUID = r"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})"
 
 # Seconds between two looks at what MariaDB's parallel appliers have committed.
@@ -41,26 +44,56 @@ class Position:
 def fence(upstream: Session, downstream: Session, link: Link, timeout: float) -> None:
     """Return once ``downstream`` has applied, through ``link``, all that ``upstream`` has committed before the call.
 
-    ``timeout`` is in seconds. Raises Undecided: ``stopped_link`` or ``link_error`` at once or at the latest a second after a thread
+    ``timeout`` is in seconds. Raises Undecided: ``stopped_link`` or ``link_error`` at the latest a second after a thread
     stopped, ``delayed_link``, ``lagging_link`` when the time is over, ``binlog_off``; ServerError when a session fails.
     """
     link = _waiting_still(downstream, link)  # a stopped link gives no verdict, even if it has nothing left to apply
-    position = current_position(upstream)
+    with upstream.answers_within(_ANSWER):
+        position = current_position(upstream)
     deadline = time.monotonic() + timeout
-    while not _reached(downstream, link, position, min(_SLICE, deadline - time.monotonic())):
-        link = _waiting_still(downstream, link)
-        if time.monotonic() >= deadline:
-            raise Undecided(
-                "lagging_link",
-                f"{downstream.name} has not applied within {timeout:g} s what {upstream.name} had committed ({link.name}).",
-                "Wait until replication has caught up, or raise 'fence_timeout'.",
-            )
+    with downstream.answers_within(_SLICE + _ANSWER):
+        while not _reached(downstream, link, position, min(_SLICE, deadline - time.monotonic())):
+            link = _waiting_still(downstream, link)
+            if time.monotonic() >= deadline:
+                raise Undecided(
+                    "lagging_link",
+                    f"{downstream.name} has not applied within {timeout:g} s what {upstream.name} had committed ({link.name}).",
+                    "Wait until replication has caught up, or raise 'fence_timeout'.",
+                )
+
+
+def _fence_detour(source: Session, target: Session, pair: Pair, timeout: float) -> None:
+    """Return once the source has all that the target has committed, over whatever servers it comes; MySQL with GTIDs only.
+
+    Raises Undecided: ``long_loop`` without GTIDs; as fence() does for the links by which it may come.
+    """
+    if not pair.gtids_everywhere:
+        raise Undecided(
+            "long_loop",
+            f"Changes of the target may reach the source through other servers ({pair.detour}); "
+            "without GTIDs nothing tells when they have.",
+            "Turn GTIDs on (MySQL).",
+        )
+    with target.answers_within(_ANSWER):
+        gtids = _gtids(target)
+    deadline = time.monotonic() + timeout
+    with source.answers_within(_SLICE + _ANSWER):
+        while source.scalar(source.dialect.wait_for_gtids(gtids, _SLICE)) != "0":
+            for link in pair.source_upstreams:
+                _waiting_still(source, link)
+            if time.monotonic() >= deadline:
+                raise Undecided(
+                    "lagging_link",
+                    f"{source.name} has not got within {timeout:g} s what {target.name} had committed, though {pair.detour}.",
+                    "Wait until all servers between them have caught up, or raise 'fence_timeout'.",
+                )
 
 
 def fence_both(source: Session, target: Session, pair: Pair, timeout: float) -> None:
     """Drain source→target, and target→source where the target is a master too; ``timeout`` seconds for each.
 
-    Raises Undecided as fence() does, and ``unverified_channel`` when a channel of the source could come from the target.
+    Raises Undecided as fence() does, ``unverified_channel`` when a channel of the source could come from the target,
+    ``long_loop`` when the target's changes go round by other servers and nothing tells when they have arrived.
     """
     if pair.unverified:
         names = ", ".join(link.name for link in pair.unverified)
@@ -72,6 +105,8 @@ def fence_both(source: Session, target: Session, pair: Pair, timeout: float) -> 
     fence(source, target, pair.forward, timeout)
     if pair.reverse:
         fence(target, source, pair.reverse, timeout)
+    elif pair.detour:
+        _fence_detour(source, target, pair, timeout)
 
 
 def check_links(source: Session, target: Session, pair: Pair) -> None:
@@ -94,7 +129,7 @@ def errant_gtids(source: Session, target: Session, pair: Pair) -> str:
 
     On a co-master they are on their way to the source, as long as the reverse link lives.
     """
-    if pair.reverse or pair.unverified or pair.source.gtid_mode != "ON" or pair.target.gtid_mode != "ON":
+    if pair.reverse or pair.detour or pair.unverified or not pair.gtids_everywhere:
         return ""
     # The target first: what arrives there in between is on the source by then.
     here = sqltext.string(target.scalar("SELECT @@global.gtid_executed") or "")

@@ -10,64 +10,16 @@ A *blocker* makes the run impossible or unsafe (law 15); a *warning* is for a pe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from . import dialect as dialects
+from . import downstream, sqltext
+from .causes import CAUSES
+from .evidence import BLOCKER, INFO, WARNING, Evidence, Hazard
 from .facts import Replica, ServerFacts
 from .grants import Grants
-from .links import Link
-from .topology import Pair
 
-INFO, WARNING, BLOCKER = "info", "warning", "blocker"
-
-
-@dataclass(frozen=True)
-class Hazard:
-    """One danger: ``server`` is source, target or link; the message says what was found and why it matters."""
-
-    code: str
-    severity: str
-    server: str
-    message: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the hazards are judged from. ``source_named``: the user gave the source's address himself.
-
-    ``repair``: judge for a repair instead of a comparison. No ``databases``: all that the account may read.
-    """
-
-    pair: Pair
-    source_grants: Grants
-    target_grants: Grants
-    source_named: bool = False
-    databases: tuple[str, ...] = ()
-    errant_gtids: str = ""
-    repair: bool = False
-
-    @property
-    def grave(self) -> str:
-        """Severity of what makes a repair unsafe, but a comparison at worst undecided."""
-        return BLOCKER if self.repair else WARNING
-
-    @property
-    def servers(self) -> tuple[ServerFacts, ServerFacts]:
-        """Source and target."""
-        return self.pair.source, self.pair.target
-
-    @property
-    def links(self) -> tuple[Link, ...]:
-        """The links between the two, in both directions."""
-        return tuple(link for link in (self.pair.forward, self.pair.reverse) if link)
-
-    @property
-    def appliers(self) -> tuple[ServerFacts, ...]:
-        """The servers that apply changes of the other one."""
-        return (self.pair.target, self.pair.source) if self.pair.reverse else (self.pair.target,)
+__all__ = ["BLOCKER", "INFO", "WARNING", "Evidence", "Hazard", "blockers", "judge"]
 
 
 def judge(evidence: Evidence) -> tuple[Hazard, ...]:
@@ -146,6 +98,75 @@ def _multi_source_target(evidence: Evidence) -> Iterator[Hazard]:
         yield Hazard("multi_source_target", WARNING, "target", message, "Select only tables that come from the source.")
 
 
+def _long_loop(evidence: Evidence) -> Iterator[Hazard]:
+    pair = evidence.pair
+    if not pair.detour:
+        return
+    message = f"changes of the target may reach the source through other servers: {pair.detour}."
+    if pair.gtids_everywhere and not evidence.repair:
+        message += " They are waited for by their GTIDs."
+        yield Hazard("long_loop", INFO, "link", message, "Nothing to do for a comparison.")
+    elif evidence.repair:
+        message += " A repair would go round all of them, which may stop on it."
+        remedy = "Open the loop between target and source for the time of the repair, so that the servers are a chain."
+        yield Hazard("long_loop", BLOCKER, "link", message, remedy)
+    else:
+        message += " Without MySQL's GTIDs nothing tells when they have arrived: what differs may only be on its way."
+        remedy = "Turn GTIDs on (MySQL); else compare when nothing is written, with the loop opened between target and source."
+        yield Hazard("long_loop", BLOCKER, "link", message, remedy)
+
+
+def _shared_upstream(evidence: Evidence) -> Iterator[Hazard]:
+    names = ", ".join(link.name for link in evidence.pair.shared_upstreams)
+    if names:
+        message = (
+            f"both servers replicate from the same third one ({names}): its rows may be on the target before the source has "
+            "them, and would be taken for surplus ones."
+        )
+        remedy = "Repair both from that server instead, each as its target; or stop writing there and on that channel first."
+        yield Hazard("shared_upstream", evidence.grave, "target", message, remedy)
+
+
+def _row_format_required(evidence: Evidence) -> Iterator[Hazard]:
+    pair = evidence.pair
+    rules = pair.applier
+    if not evidence.repair:
+        return
+    if rules.row_format_only is None:
+        message = (
+            f"the account may not see whether {pair.forward.name} takes logged statements (REQUIRE_ROW_FORMAT, "
+            "PRIVILEGE_CHECKS_USER); if it does not, a repair stops it."
+        )
+        remedy = (
+            "Run on the target: GRANT SELECT ON performance_schema.replication_applier_configuration"
+            f" TO {evidence.target_grants.account}"
+        )
+        yield Hazard("row_format_unknown", WARNING, "target", message, remedy)
+    elif rules.row_format_only or rules.checked_account:
+        what, undo = (
+            ("REQUIRE_ROW_FORMAT=1", "REQUIRE_ROW_FORMAT=0")
+            if rules.row_format_only
+            else (f"PRIVILEGE_CHECKS_USER={rules.checked_account}", "PRIVILEGE_CHECKS_USER=NULL")
+        )
+        message = f"{pair.forward.name} has {what}: a repair is logged as statements, which would stop this link."
+        channel = f" FOR CHANNEL {sqltext.string(pair.forward.channel)}" if pair.forward.channel else ""
+        remedy = (
+            f"For the time of the repair run on the target: STOP REPLICA{channel}; "
+            f"CHANGE REPLICATION SOURCE TO {undo}{channel}; START REPLICA{channel}"
+        )
+        yield Hazard("row_format_required", BLOCKER, "target", message, remedy)
+
+
+def _shadow_refused(evidence: Evidence) -> Iterator[Hazard]:
+    for server, traces in evidence.traces:
+        if evidence.repair and traces.shadow_obstacles:
+            message = f"{server.name} refuses the temporary table of a repair ({', '.join(traces.shadow_obstacles)})" + (
+                "; its applier would stop." if server.role == "target" else "."
+            )
+            remedy = "For the time of the repair: SET GLOBAL innodb_force_primary_key=OFF, enforce_storage_engine=NULL there."
+            yield Hazard("shadow_refused", BLOCKER, server.role, message, remedy)
+
+
 def _source_read_only(evidence: Evidence) -> Iterator[Hazard]:
     source = evidence.pair.source
     if source.read_only or source.super_read_only:
@@ -157,73 +178,11 @@ def _source_read_only(evidence: Evidence) -> Iterator[Hazard]:
         yield Hazard("source_read_only", evidence.grave if silent else WARNING, "source", message, remedy)
 
 
-def _both_writable(evidence: Evidence) -> Iterator[Hazard]:
-    if _both_write(evidence.pair):
-        message = "both servers take writes (read_only is off); rows may change on the target during the run."
-        yield Hazard(
-            "both_writable", INFO, "link", message, "SET GLOBAL read_only=1 on the one that the application does not use."
-        )
-
-
-def _auto_increment_collision(evidence: Evidence) -> Iterator[Hazard]:
-    a, b = evidence.servers
-    apart = a.auto_increment_offset - b.auto_increment_offset
-    if _both_write(evidence.pair) and apart % math.gcd(a.auto_increment_increment, b.auto_increment_increment) == 0:
-        settings = ", ".join(f"{s.role} {s.auto_increment_increment}/{s.auto_increment_offset}" for s in (a, b))
-        message = f"both servers take writes and hand out the same AUTO_INCREMENT values (increment/offset: {settings})."
-        yield Hazard(
-            "auto_increment_collision",
-            WARNING,
-            "link",
-            message,
-            "Set auto_increment_increment=2 on both, auto_increment_offset 1 and 2.",
-        )
-
-
-def _both_write(pair: Pair) -> bool:
-    return pair.reverse is not None and not (pair.source.read_only or pair.target.read_only)
-
-
-def _skip_errors(evidence: Evidence) -> Iterator[Hazard]:
-    for server in evidence.appliers:
-        if server.skip_errors.upper() not in ("OFF", ""):
-            message = f"{server.name} skips replication errors ({server.skip_errors}): a source of drift that goes unnoticed."
-            yield Hazard(
-                "skip_errors",
-                WARNING,
-                server.role,
-                message,
-                "Remove slave_skip_errors / replica_skip_errors from its configuration.",
-            )
-
-
-def _idempotent_left_on(evidence: Evidence) -> Iterator[Hazard]:
-    for server in evidence.appliers:
-        if server.exec_mode.upper() != "STRICT":
-            message = (
-                f"{server.name} applies rows in {server.exec_mode} mode: missing and duplicate rows are passed over in silence."
-            )
-            yield Hazard("idempotent_left_on", WARNING, server.role, message, "SET GLOBAL slave_exec_mode='STRICT' there.")
-
-
 def _binlog_off(evidence: Evidence) -> Iterator[Hazard]:
     for server in evidence.servers if evidence.pair.reverse else (evidence.pair.source,):
         if not server.binlog:
             message = f"{server.name} writes no binary log, so nothing of it can reach the other one."
             yield Hazard("binlog_off", evidence.grave, server.role, message, "Enable log_bin there (needs a restart).")
-
-
-def _settings_differ(evidence: Evidence) -> Iterator[Hazard]:
-    a, b = evidence.servers
-    for code, name, values, why in (
-        ("binlog_format_differs", "binlog_format", (a.binlog_format, b.binlog_format), "statements may take other effects"),
-        ("time_zone_differs", "time_zone", (_zone(a), _zone(b)), "the same TIMESTAMP prints differently"),
-        ("sql_mode_differs", "sql_mode", (_words(a.sql_mode), _words(b.sql_mode)), "the same statement may store other values"),
-        ("collation_differs", "character set and collation", (_collation(a), _collation(b)), "new tables may differ"),
-    ):
-        if values[0] != values[1]:
-            message = f"{name} differs: source {values[0]!r}, target {values[1]!r}; {why}. The comparison is not affected."
-            yield Hazard(code, INFO, "link", message, f"Configure the same {name} on both.")
 
 
 def _version_differs(evidence: Evidence) -> Iterator[Hazard]:
@@ -255,12 +214,18 @@ def _downstream_replicas(evidence: Evidence) -> Iterator[Hazard]:
             "as row changes that they may already have: they would stop with error 1062 or 1032."
         )
         severity = BLOCKER if evidence.repair else INFO
+        if downstream.is_harmless(evidence.pair.target):
+            message = f"replicas hang below the target: {_names(evidence.pair.target_replicas)}. A repair runs on them too."
+            severity = INFO
+        elif evidence.downstream == "idempotent":
+            severity = INFO
+            message += " They run in IDEMPOTENT mode meanwhile, as 'downstream' says."
         yield Hazard(
             "downstream_replicas",
             severity,
             "target",
             message,
-            "Repair them from the source directly, or detach them for the time of the repair.",
+            "Set 'downstream: idempotent', or detach them for the time of the repair.",
         )
 
 
@@ -317,27 +282,6 @@ def _missing(code: str, server: ServerFacts, rights: Grants, statements: tuple[s
         )
 
 
-def _errant_gtids(evidence: Evidence) -> Iterator[Hazard]:
-    if evidence.errant_gtids:
-        shown = evidence.errant_gtids if len(evidence.errant_gtids) <= 200 else f"{evidence.errant_gtids[:200]}..."
-        message = f"the target has transactions that the source never saw ({shown}): it was written to directly."
-        yield Hazard(
-            "errant_gtids", WARNING, "target", message, "See with mysqlbinlog what they did; keep super_read_only on there."
-        )
-
-
-def _zone(server: ServerFacts) -> str:
-    return server.system_time_zone if server.time_zone.upper() == "SYSTEM" else server.time_zone
-
-
-def _words(mode: str) -> str:
-    return ",".join(sorted(mode.split(",")))
-
-
-def _collation(server: ServerFacts) -> str:
-    return f"{server.character_set_server}/{server.collation_server}"
-
-
 def _names(replicas: tuple[Replica, ...]) -> str:
     return ", ".join(map(str, replicas))
 
@@ -356,11 +300,10 @@ _HAZARDS: tuple[Callable[[Evidence], Iterator[Hazard]], ...] = (
     _sibling_replicas,
     _multi_source_target,
     _replication_filter,
-    _skip_errors,
-    _idempotent_left_on,
-    _both_writable,
-    _auto_increment_collision,
-    _errant_gtids,
+    _long_loop,
+    _shared_upstream,
+    _row_format_required,
+    _shadow_refused,
     _version_differs,
-    _settings_differ,
+    *CAUSES,
 )

@@ -15,6 +15,8 @@ import typing as t
 from dataclasses import dataclass
 
 from . import dialect as dialects
+from . import sqltext
+from .errors import AccessDenied
 from .session import Session
 
 Record = t.Mapping[str, t.Optional[str]]
@@ -115,6 +117,33 @@ class Link:
     def name(self) -> str:
         """The channel for messages; most servers have only the nameless one."""
         return f"channel '{self.channel}' from {self.address}" if self.channel else f"the channel from {self.address}"
+
+
+@dataclass(frozen=True)
+class ApplierRules:
+    """What the applier of a channel demands of the events it is to apply (MySQL 8.0.18 and later).
+
+    ``row_format_only``: logged statements stop it; None: that cannot be seen. ``checked_account``: the account
+    whose rights decide what it may apply; empty: all is applied.
+    """
+
+    row_format_only: bool | None = False
+    checked_account: str = ""
+
+
+def read_applier_rules(session: Session, channel: str) -> ApplierRules:
+    """Read what the applier of a channel demands. Raises ServerError."""
+    if not session.dialect.has_applier_rules:
+        return ApplierRules()
+    try:
+        found = session.record(
+            "SELECT * FROM performance_schema.replication_applier_configuration WHERE CHANNEL_NAME = " + sqltext.string(channel)
+        )
+    except AccessDenied:
+        return ApplierRules(row_format_only=None)
+    if not found:
+        return ApplierRules(row_format_only=None)
+    return ApplierRules(found.get("REQUIRE_ROW_FORMAT") == "YES", found.get("PRIVILEGE_CHECKS_USER") or "")
 
 
 def read_links(session: Session) -> tuple[Link, ...]:

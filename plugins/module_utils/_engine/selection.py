@@ -43,6 +43,14 @@ def select(source: Session, target: Session, wanted: Selection) -> tuple[Selecte
     return tuple(Selected(name, ours.get(name), theirs.get(name)) for name in names)
 
 
+def named_databases(wanted: Selection) -> tuple[str, ...]:
+    """Give the databases a selection is limited to; none: it names no database, or some only by globs."""
+    names = {*wanted.databases, *(name.split(".", 1)[0] for name in wanted.tables)}
+    if any(_is_glob(name) for name in names):
+        return ()
+    return tuple(sorted(name for name in names if name.lower() not in SYSTEM_DATABASES))
+
+
 def ignored_columns(name: TableName, patterns: t.Iterable[str]) -> frozenset[str]:
     """Names of the columns of a table that ``ignore_columns`` leaves out."""
     found = set()

@@ -10,12 +10,14 @@ would silently be gone after a reconnect (laws 2, 4, 5 and 13).
 
 from __future__ import annotations
 
+import socket
 import ssl
 import typing as t
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
 
 from . import dialect as dialects
-from .errors import AccessDenied, ConnectError, LockConflict, LostConnection, ServerError
+from .endpoint import Endpoint, refused, tls_context
+from .errors import AccessDenied, LockConflict, LostConnection, ServerError
 
 try:
     import pymysql
@@ -23,6 +25,8 @@ except ImportError as exc:  # reported by the module in Ansible's own way
     PYMYSQL_ERROR: ImportError | None = exc
 else:
     PYMYSQL_ERROR = None
+
+__all__ = ["PYMYSQL_ERROR", "Endpoint", "Row", "Session", "connect"]
 
 #: One row exactly as the server stores it: bytes in each column's own character set, or NULL.
 Row = tuple[t.Optional[bytes], ...]
@@ -54,34 +58,13 @@ _SETTINGS = {
     "lock_wait_timeout": "10",
 }
 
+# What a server may do without: nothing can go wrong where it does not exist.
+_OPTIONAL = frozenset({"completion_type", "sql_big_selects", "sql_auto_is_null", "max_statement_time", "max_execution_time"})
+_UNKNOWN_VARIABLE = 1193
+
 _LOST = frozenset({0, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2055, 4031})
 _LOCK_CONFLICT = frozenset({1205, 1213})
 _DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 3955})
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """How to reach one server. ``unix_socket`` beats host and port."""
-
-    host: str = "localhost"
-    port: int = 3306
-    unix_socket: str | None = None
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    connect_timeout: int = 30
-    ca_cert: str | None = None
-    client_cert: str | None = None
-    client_key: str | None = None
-    check_hostname: bool | None = None
-
-    @property
-    def address(self) -> str:
-        """host:port or the socket, for messages."""
-        return self.unix_socket or f"{self.host}:{self.port}"
-
-    def at(self, host: str, port: int) -> Endpoint:
-        """Give the same login at another address."""
-        return replace(self, host=host, port=port, unix_socket=None)
 
 
 class Session:
@@ -158,6 +141,18 @@ class Session:
         found = self.records(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({wanted})")
         return {str(row["Variable_name"]).lower(): row["Value"] for row in found}
 
+    @contextmanager
+    def answers_within(self, seconds: float) -> t.Iterator[None]:
+        """Give statements in this block a time limit: where none ends the session is lost (LostConnection).
+
+        Only for what must be quick; a chunk of a big table may rightly take long.
+        """
+        self._connection._read_timeout = seconds
+        try:
+            yield
+        finally:
+            self._connection._read_timeout = None
+
     def _errors(self) -> _DriverErrors:
         return _DriverErrors(self.name)
 
@@ -192,7 +187,8 @@ def _translate(error: BaseException, server: str) -> ServerError:
 def connect(endpoint: Endpoint, role: str) -> Session:
     """Open a session with fixed settings.
 
-    ``role`` ("source", "target") only serves messages. Raises ConnectError.
+    Every step of it has ``connect_timeout`` seconds; afterwards an answer may take any time (docs/connections.md).
+    ``role`` ("source", "target") says where the options come from, in messages. Raises ConnectError.
     """
     try:
         connection = pymysql.connect(
@@ -200,47 +196,63 @@ def connect(endpoint: Endpoint, role: str) -> Session:
             port=endpoint.port,
             unix_socket=endpoint.unix_socket,
             user=endpoint.user,
-            password=(endpoint.password or "").encode("utf-8"),
+            password=endpoint.secret,
             connect_timeout=endpoint.connect_timeout,
+            # The driver's connect_timeout ends where the server accepts, before it has said anything.
+            read_timeout=endpoint.connect_timeout,
+            write_timeout=endpoint.connect_timeout,
             charset="utf8mb4",
             use_unicode=False,
             conv={},
             autocommit=True,
             program_name="comaster.mysql_repl",
-            **_tls(endpoint),
+            ssl=tls_context(endpoint) if endpoint.demands_tls else None,
         )
-    except (pymysql.err.Error, OSError, RuntimeError, ssl.SSLError) as exc:
-        raise ConnectError(
-            "cannot_connect",
-            f"cannot connect to the {role} at {endpoint.address} as {endpoint.user!r}: {_reason(exc)}.",
-            "Check the login options of this server (the source's are under 'source:') and that it is reachable from where the module runs.",
-        ) from exc
+    except Exception as exc:  # whatever the driver trips over where no MySQL server answers
+        raise refused(endpoint, role, exc) from exc
     session = Session(connection, dialects.Dialect(dialects.MYSQL, (0, 0, 0), ""), role, endpoint)
     try:
-        (version, comment) = session.rows("SELECT @@version, @@version_comment")[0]
-        session.dialect = dialects.detect((version or b"").decode(), (comment or b"").decode())
-        settings = {**_SETTINGS, **session.dialect.session_settings}
-        session.execute("SET " + ", ".join(f"SESSION {name} = {value}" for name, value in settings.items()))
-        session.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        session.execute("SET SESSION TRANSACTION READ WRITE")
+        _settle(session, connection)
+    except (ServerError, ValueError) as exc:
+        session.close()
+        raise refused(endpoint, role, exc.__cause__ or exc) from exc
     except BaseException:
         session.close()
         raise
     return session
 
 
-def _tls(endpoint: Endpoint) -> dict[str, t.Any]:
-    """PyMySQL's TLS arguments: with none of ours it uses TLS where the server offers it, unverified."""
-    if not (endpoint.ca_cert or endpoint.client_cert or endpoint.client_key):
-        return {}
-    return {
-        "ssl_ca": endpoint.ca_cert,
-        "ssl_cert": endpoint.client_cert,
-        "ssl_key": endpoint.client_key,
-        "ssl_verify_cert": bool(endpoint.ca_cert),
-        "ssl_verify_identity": bool(endpoint.ca_cert) if endpoint.check_hostname is None else endpoint.check_hostname,
-    }
+def _settle(session: Session, connection: t.Any) -> None:
+    """Fix the session's settings; then take the time limit of connecting away."""
+    if session.endpoint.demands_tls and not isinstance(connection._sock, ssl.SSLSocket):
+        # PyMySQL before 1.2 goes on without TLS where the server offers none.
+        raise ServerError(0, "SSL is required but the server doesn't support it", session.name)
+    (version, comment) = session.rows("SELECT @@version, @@version_comment")[0]
+    session.dialect = dialects.detect((version or b"").decode(), (comment or b"").decode())
+    settings = {**_SETTINGS, **session.dialect.session_settings}
+    try:
+        session.execute(_set(settings))
+    except ServerError as exc:
+        if exc.errno != _UNKNOWN_VARIABLE:
+            raise
+        # A newer server may have dropped one of those that only undo a setting nobody needs.
+        known = session.variables(_OPTIONAL)
+        session.execute(_set({name: value for name, value in settings.items() if name in known or name not in _OPTIONAL}))
+    session.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    session.execute("SET SESSION TRANSACTION READ WRITE")
+    _keep_alive(connection._sock)
+    connection._read_timeout = connection._write_timeout = None
 
 
-def _reason(error: BaseException) -> str:
-    return str(error.args[1]) if len(error.args) > 1 else str(error)
+def _set(settings: t.Mapping[str, str]) -> str:
+    return "SET " + ", ".join(f"SESSION {name} = {value}" for name, value in settings.items())
+
+
+def _keep_alive(connected: socket.socket) -> None:
+    """Let a dead peer or a cut network be noticed within two minutes, however long an answer may take."""
+    if connected.family == socket.AF_UNIX:
+        return
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6), ("TCP_USER_TIMEOUT", 120_000)):
+        if hasattr(socket, name):  # not every system has all of them
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -9,12 +9,12 @@ Nothing is concluded from addresses: a server is who its server_id (and on MySQL
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
-from . import grants
+from . import grants, rings
 from .errors import AccessDenied, Refusal, UsageError
 from .facts import Replica, ServerFacts, binlog_position, read_facts, read_replicas
-from .links import Link, read_links
+from .links import ApplierRules, Link, read_applier_rules, read_links
 from .options import Servers
 from .session import Endpoint, Session, connect
 
@@ -29,6 +29,7 @@ class Pair:
     source does not replicate from the target. ``*_replicas``: connected replicas other than the partner; None: the
     account may not see them, which is not the same as there being none. ``*_upstreams``: channels from third servers.
     ``unverified``: channels of the source that are not connected and whose upstream could be the target.
+    ``detour``: how the target's changes may reach the source through other servers, in words; empty: they do not.
     """
 
     source: ServerFacts
@@ -40,6 +41,20 @@ class Pair:
     source_upstreams: tuple[Link, ...] = ()
     target_upstreams: tuple[Link, ...] = ()
     unverified: tuple[Link, ...] = ()
+    detour: str = ""
+    applier: ApplierRules = field(default_factory=ApplierRules)
+
+    @property
+    def gtids_everywhere(self) -> bool:
+        """Whether every change has a GTID of MySQL's, which tells that it arrived, over whatever path."""
+        return self.source.gtid_mode == "ON" and self.target.gtid_mode == "ON"
+
+    @property
+    def shared_upstreams(self) -> tuple[Link, ...]:
+        """The target's channels from third servers that the source replicates from too."""
+        return tuple(
+            link for link in self.target_upstreams if any(rings.same_upstream(link, other) for other in self.source_upstreams)
+        )
 
     def filter_on(self, database: str, table: str) -> str:
         """What may keep changes of a table from flowing between the two, in either direction; empty if nothing does."""
@@ -91,7 +106,7 @@ def locate_source(target: Session, servers: Servers) -> Endpoint:
     """
     link = choose_link(_links(target), servers)
     found = servers.target.at(link.source_host, link.source_port)
-    said = {field.name: getattr(servers.source, field.name) for field in fields(servers.source)}
+    said = {known.name: getattr(servers.source, known.name) for known in fields(servers.source)}
     return replace(found, **{name: value for name, value in said.items() if value is not None})
 
 
@@ -146,16 +161,21 @@ def inspect(source: Session, target: Session, servers: Servers) -> Pair:
     forward = choose_link(target_links, servers)
     _prove(forward, source, source_facts, target_facts)
     reverse = next((link for link in source_links if leads_to(link, target_facts)), None)
+    below = _others(read_replicas(target), source_facts, partner_connected=bool(reverse and reverse.io_running))
+    upstreams = tuple(link for link in source_links if leads_to(link, target_facts) is False)
     return Pair(
         source=source_facts,
         target=target_facts,
         forward=forward,
         reverse=reverse,
-        target_replicas=_others(read_replicas(target), source_facts, partner_connected=bool(reverse and reverse.io_running)),
+        target_replicas=below,
         source_replicas=_others(read_replicas(source), target_facts, partner_connected=forward.io_running),
-        source_upstreams=tuple(link for link in source_links if leads_to(link, target_facts) is False),
+        source_upstreams=upstreams,
         target_upstreams=tuple(link for link in target_links if link is not forward),
         unverified=tuple(link for link in source_links if leads_to(link, target_facts) is None),
+        # A link between the two carries everything that the target has, whoever made it.
+        detour="" if reverse else rings.detour(source, target, target_facts, below, upstreams),
+        applier=read_applier_rules(target, forward.channel),
     )
 
 

@@ -18,7 +18,7 @@ from ..fence import fence_both
 from ..options import Pace, Selection, Servers
 from ..report import IDENTICAL, SKIPPED, UNDECIDED, ChecksumReport, ServerReport, TableReport, summarize
 from ..schema import Table
-from ..selection import Selected, select
+from ..selection import Selected, named_databases, select
 from ..state import StateFile
 from ..throttle import Throttle
 from ..topology import OpenPair, Pair, ServerFacts, open_pair
@@ -35,7 +35,7 @@ def run(servers: Servers, selection: Selection, pace: Pace, sample_rows: int, pl
     """
     started = time.monotonic()
     with open_pair(servers) as connections:
-        pair, hazards = info.preflight(connections.source, connections.target, servers, for_repair=False)
+        pair, hazards = info.preflight(connections.source, connections.target, servers, False, named_databases(selection))
         with planfile.Writer(plan_file, pair.source, pair.target) as plan:
             found = examine_all(connections, pair, servers, selection, pace, sample_rows, keep=0, tell=plan.add)
         tables = tuple(examination.report for examination in found)

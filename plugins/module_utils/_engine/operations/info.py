@@ -17,6 +17,7 @@ from ..links import Link
 from ..options import Servers
 from ..session import Session, connect
 from ..topology import Pair
+from ..traces import read_traces
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,26 @@ def run(servers: Servers) -> InfoReport:
     with connect(servers.target, "target") as target:
         try:
             with topology.open_source(target, servers) as source:
-                pair, hazards = _look(source, target, servers, for_repair=True)
+                pair, hazards = _look(source, target, servers, for_repair=True, with_tables=True)
         except (Refusal, ConnectError) as problem:
             return InfoReport(read_facts(target), hazards=(_hazard(problem),))
     return InfoReport(pair.target, pair.source, pair.forward, pair.reverse, pair.target_replicas, pair.source_replicas, hazards)
 
 
-def preflight(source: Session, target: Session, servers: Servers, for_repair: bool) -> tuple[Pair, tuple[Hazard, ...]]:
-    """Describe the pair and its hazards before an operation.
+def preflight(
+    source: Session,
+    target: Session,
+    servers: Servers,
+    for_repair: bool,
+    databases: tuple[str, ...] = (),
+    downstream: str = "refuse",
+) -> tuple[Pair, tuple[Hazard, ...]]:
+    """Describe the pair and its hazards before an operation on ``databases`` (none named: on all the account may read).
 
     Raises Refusal naming every blocker; a comparison is blocked only by what makes it impossible or meaningless,
     while a stopped or delayed link leaves its tables undecided.
     """
-    pair, hazards = _look(source, target, servers, for_repair)
+    pair, hazards = _look(source, target, servers, for_repair, databases, downstream=downstream)
     blocking = blockers(hazards)
     if blocking:
         raise Refusal(
@@ -63,7 +71,15 @@ def preflight(source: Session, target: Session, servers: Servers, for_repair: bo
     return pair, hazards
 
 
-def _look(source: Session, target: Session, servers: Servers, for_repair: bool) -> tuple[Pair, tuple[Hazard, ...]]:
+def _look(
+    source: Session,
+    target: Session,
+    servers: Servers,
+    for_repair: bool,
+    databases: tuple[str, ...] = (),
+    with_tables: bool = False,
+    downstream: str = "refuse",
+) -> tuple[Pair, tuple[Hazard, ...]]:
     rights = {session.role: grants.read(session) for session in (source, target)}
     pair = topology.inspect(source, target, servers)
     evidence = Evidence(
@@ -71,8 +87,12 @@ def _look(source: Session, target: Session, servers: Servers, for_repair: bool) 
         rights["source"],
         rights["target"],
         source_named=servers.source.is_named,
+        databases=databases,
         errant_gtids=errant_gtids(source, target, pair),
         repair=for_repair,
+        downstream=downstream,
+        source_traces=read_traces(source, with_tables),
+        target_traces=read_traces(target, with_tables),
     )
     return pair, judge(evidence)
 

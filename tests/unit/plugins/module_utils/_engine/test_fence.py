@@ -47,6 +47,8 @@ def test_owned_gtids_are_a_set_after_all():
     owned = f"{A}:1438#14:1437#13{B}:929#1"
     assert fence._owned_set(owned) == f"{A}:1438:1437,{B}:929"
     assert fence._owned_set("") == ""
+    # Tagged ones, and a thread's id that runs into the next uuid.
+    assert fence._owned_set(f"{B}:9#15{A}:99#13{A}:blue:7#12") == f"{B}:9,{A}:99,{A}:blue:7"
 
 
 def test_own_transactions_are_not_waited_for():

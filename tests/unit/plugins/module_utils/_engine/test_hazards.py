@@ -20,8 +20,9 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.hazard
     blockers,
     judge,
 )
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.links import Filters, Link
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.links import ApplierRules, Filters, Link
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.topology import Pair
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.traces import Traces
 
 ALL = parse("`m`@`%`", ["GRANT ALL PRIVILEGES ON *.* TO `m`@`%`"])
 SOURCE = ServerFacts(
@@ -32,6 +33,7 @@ SOURCE = ServerFacts(
     "10.11.19-MariaDB",
     1,
     binlog_format="ROW",
+    log_replica_updates=True,
     auto_increment_increment=2,
     auto_increment_offset=1,
 )
@@ -39,12 +41,33 @@ TARGET = replace(SOURCE, role="target", host="db2", server_id=2, auto_increment_
 FORWARD = Link("", "db1", 3306, 1, None, io_running=True, sql_running=True)
 REVERSE = replace(FORWARD, source_host="db2", source_server_id=2)
 PAIR = Pair(SOURCE, TARGET, FORWARD, REVERSE)
+BY_STATEMENT = replace(SOURCE, binlog_format="STATEMENT")
 REPLICA = Replica(3, "db3", 3306)
 
 
 def found(repair: bool = True, named: bool = False, gtids: str = "", **changes) -> dict[str, str]:
     pair = replace(PAIR, **changes)
     return {hazard.code: hazard.severity for hazard in judge(Evidence(pair, ALL, ALL, named, (), gtids, repair))}
+
+
+def traced(repair: bool = True, source: Traces | None = None, target: Traces | None = None, **changes) -> dict[str, str]:
+    evidence = Evidence(
+        replace(PAIR, **changes), ALL, ALL, repair=repair, source_traces=source or Traces(), target_traces=target or Traces()
+    )
+    return {hazard.code: hazard.severity for hazard in judge(evidence)}
+
+
+def test_replicas_below_the_target_are_no_blocker_when_they_are_made_idempotent():
+    pair = replace(PAIR, target_replicas=(REPLICA,))
+    (hazard,) = judge(Evidence(pair, ALL, ALL, repair=True, downstream="idempotent"))
+    assert (hazard.code, hazard.severity) == ("downstream_replicas", INFO)
+
+
+@pytest.mark.parametrize("facts", [{"binlog_format": "STATEMENT"}, {"log_replica_updates": False}])
+def test_replicas_below_the_target_are_no_blocker_when_no_rows_reach_them(facts):
+    pair = replace(PAIR, target=replace(TARGET, **facts), target_replicas=(REPLICA,))
+    severities = {hazard.code: hazard.severity for hazard in judge(Evidence(pair, ALL, ALL, repair=True))}
+    assert severities["downstream_replicas"] == INFO
 
 
 def test_a_sound_pair_has_none():
@@ -81,6 +104,8 @@ def test_a_sound_pair_has_none():
         ({"target_replicas": (REPLICA,)}, "downstream_replicas", INFO, BLOCKER),
         ({"source_replicas": (REPLICA,)}, "sibling_replicas", INFO, WARNING),
         ({"target_replicas": None}, "replicas_unknown", INFO, BLOCKER),
+        ({"detour": "C lies between"}, "long_loop", BLOCKER, BLOCKER),
+        ({"source": BY_STATEMENT, "target": replace(TARGET, binlog_format="STATEMENT")}, "statement_logging", INFO, INFO),
     ],
 )
 def test_each_danger(changes, code, for_check, for_repair):
@@ -142,3 +167,62 @@ def test_every_hazard_says_what_to_do():
         "target_replicas": (REPLICA,),
     }
     assert all(hazard.remedy and hazard.message for hazard in judge(Evidence(replace(PAIR, **changes), ALL, ALL)))
+
+
+@pytest.mark.parametrize(
+    ("traces", "code", "for_check", "for_repair"),
+    [
+        (Traces(skip_counter=1), "skipped_events", WARNING, WARNING),
+        (Traces(skipped_errors=7), "skipped_events", WARNING, WARNING),
+        (Traces(unsafe_tables=("shop.log",)), "non_transactional_tables", INFO, INFO),
+        (Traces(crash_unsafe=("sync_binlog=0",)), "not_crash_safe", INFO, INFO),
+        (Traces(shadow_obstacles=("innodb_force_primary_key=ON",)), "shadow_refused", None, BLOCKER),
+    ],
+)
+def test_each_trace(traces, code, for_check, for_repair):
+    for role in ("source", "target"):
+        assert traced(repair=False, **{role: traces}) == ({code: for_check} if for_check else {})
+        assert traced(repair=True, **{role: traces}) == {code: for_repair}
+
+
+def test_what_a_plain_source_skipped_is_not_told():
+    assert traced(repair=False, source=Traces(skip_counter=1), reverse=None) == {}
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (ApplierRules(), {}),
+        (ApplierRules(row_format_only=True), {"row_format_required": BLOCKER}),
+        (ApplierRules(checked_account="`u`@`h`"), {"row_format_required": BLOCKER}),
+        (ApplierRules(row_format_only=None), {"row_format_unknown": WARNING}),
+    ],
+)
+def test_channels_that_take_no_statements(rules, expected):
+    assert found(repair=False, applier=rules) == {}
+    assert found(repair=True, applier=rules) == expected
+
+
+def test_the_remedy_for_a_channel_names_it():
+    changes = {"applier": ApplierRules(row_format_only=True), "forward": replace(FORWARD, channel="east")}
+    (hazard,) = judge(Evidence(replace(PAIR, **changes), ALL, ALL, repair=True))
+    assert hazard.remedy.endswith(
+        "STOP REPLICA FOR CHANNEL 'east'; CHANGE REPLICATION SOURCE TO REQUIRE_ROW_FORMAT=0 FOR CHANNEL 'east'; "
+        "START REPLICA FOR CHANNEL 'east'"
+    )
+
+
+def test_with_gtids_a_long_loop_can_be_compared():
+    mysql = {"flavor": "mysql", "version": "9.7.4", "gtid_mode": "ON"}
+    servers = {"source": replace(SOURCE, **mysql), "target": replace(TARGET, **mysql)}
+    assert found(repair=False, detour="C lies between", **servers) == {"long_loop": INFO}
+    assert found(repair=True, detour="C lies between", **servers) == {"long_loop": BLOCKER}
+
+
+def test_a_third_server_above_both():
+    third = replace(FORWARD, source_server_id=9)
+    changes = {"source_upstreams": (third,), "target_upstreams": (third,)}
+    assert found(named=True, **changes)["shared_upstream"] == BLOCKER
+    assert found(named=True, repair=False, **changes)["shared_upstream"] == WARNING
+    apart = {**changes, "target_upstreams": (replace(third, source_server_id=8),)}
+    assert "shared_upstream" not in found(named=True, **apart)
