@@ -217,6 +217,7 @@ def repair(params: Params) -> Repair:
         max_deletes=_at_least(params, "max_deletes", 0),
         batch_rows=_at_least(params, "batch_rows", 1),
         undo_dir=undo_dir(params),
+        downstream=params["downstream"],
     )
 
 

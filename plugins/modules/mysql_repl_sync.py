@@ -31,6 +31,18 @@ options:
     type: str
     choices: [delete, keep]
     default: delete
+  downstream:
+    description:
+      - What to do when replicas hang below the target and the target logs a repair for them as row changes, which would
+        stop those that have the right rows already.
+      - V(refuse) does not begin.
+      - V(idempotent) sets them to IDEMPOTENT mode (C(slave_exec_mode), C(replica_exec_mode)) for the time of the repair
+        and to STRICT at its end, when they have applied it. They are reached with the target's login at the addresses
+        they report (C(report_host)). The account needs C(SYSTEM_VARIABLES_ADMIN) there on MySQL,
+        C(REPLICATION SLAVE ADMIN) on MariaDB.
+    type: str
+    choices: [refuse, idempotent]
+    default: refuse
   plan_file:
     description:
       - Apply the plan that M(comaster.mysql_repl.mysql_repl_checksum) wrote to this file, and nothing else. Only the
@@ -428,6 +440,7 @@ def main() -> None:
             **arguments.limits_spec(),
             **arguments.plan_spec(),
             "extra_rows": {"type": "str", "choices": ["delete", "keep"], "default": "delete"},
+            "downstream": {"type": "str", "choices": ["refuse", "idempotent"], "default": "refuse"},
         },
         supports_check_mode=True,
     )

@@ -229,8 +229,7 @@ def make_tables(pair: Topology) -> None:
     pair.b.execute("DROP DATABASE IF EXISTS sakila", logged=False)
     pair.a.execute("DROP DATABASE IF EXISTS sakila", logged=False)
     films = ", ".join(
-        f"({n}, 'FILM Ünö {n}', {n % 5}.99, 'PG', x'{n:04x}00ff', '2025-01-01 12:00:00.{n:06}')"
-        for n in range(1, ROWS + 1)
+        f"({n}, 'FILM Ünö {n}', {n % 5}.99, 'PG', x'{n:04x}00ff', '2025-01-01 12:00:00.{n:06}')" for n in range(1, ROWS + 1)
     )
     actors = ", ".join(f"(x'{n:032x}', {n % 20 + 1}, '2025-01-01')" for n in range(1, ROWS + 1))
     pair.a.execute(

@@ -34,9 +34,7 @@ def refused(site: Site, **options: Any) -> dict[str, Any]:
     """Run a repair that must fail without writing anything, and return its result."""
     site.drift()
     with nothing_written(site):
-        result: dict[str, Any] = site.module(
-            "sync", **{"databases": ["sakila"], "undo_dir": str(site.undo_dir), **options}
-        )
+        result: dict[str, Any] = site.module("sync", **{"databases": ["sakila"], "undo_dir": str(site.undo_dir), **options})
     assert result["failed"] is True
     return result
 
@@ -116,16 +114,23 @@ def test_undo_dir_that_cannot_be_written(site: Site) -> None:
     assert "/proc/undo" in result["msg"]
 
 
-def test_table_without_key_is_left_alone_and_the_others_repaired(site: Site) -> None:
-    site.source.execute(["CREATE TABLE sakila.notes (note TEXT)", "INSERT INTO sakila.notes VALUES ('x')"])
+def test_table_that_cannot_be_repaired_is_left_alone_and_the_others_repaired(site: Site) -> None:
+    site.source.execute(
+        [
+            "CREATE TABLE sakila.notes (note TEXT) ENGINE=MyISAM",
+            "INSERT INTO sakila.notes VALUES ('x')",
+            "CREATE TABLE sakila.keyless (note TEXT)",
+            "INSERT INTO sakila.keyless VALUES ('x'), ('x')",
+        ]
+    )
     site.pair.wait()
     good = site.contents(site.source)
-    site.drift("DELETE FROM sakila.notes", "DELETE FROM sakila.film WHERE film_id = 17")
+    site.drift("DELETE FROM sakila.notes", "DELETE FROM sakila.keyless", "DELETE FROM sakila.film WHERE film_id = 17")
     result = site.module("sync", databases=["sakila"], undo_dir=str(site.undo_dir))
     assert result["failed"] is True
     assert "sakila.notes" in result["msg"]
-    assert result["changes"] == {"inserted": 1, "updated": 0, "deleted": 0, "skipped": 0}
-    assert {t["table"]: t["reason"] for t in result["tables"]}["notes"] == "no_key"
+    assert result["changes"] == {"inserted": 3, "updated": 0, "deleted": 0, "skipped": 0}
+    assert {t["table"]: t["reason"] for t in result["tables"]}["notes"] == "engine_not_transactional"
     site.pair.wait()
     assert site.contents(site.source) == good
     assert site.contents(site.target) == {**good, "notes": []}

@@ -49,9 +49,7 @@ def test_one_wrong_value_of_each_type_is_found_and_no_other(pairs, fresh_databas
     zoo = specimens(flavor)
     lenient = "SET SESSION sql_mode = 'ALLOW_INVALID_DATES'"
     utc = "SET SESSION time_zone = '+00:00'"
-    columns = ", ".join(
-        f"`{each.name}` {each.definition}" + ("" if "null" in each.definition else " NULL") for each in zoo
-    )
+    columns = ", ".join(f"`{each.name}` {each.definition}" + ("" if "null" in each.definition else " NULL") for each in zoo)
     with fresh_database(pair) as database:
         pair.a.execute([lenient, utc, f"CREATE TABLE zoo (id int PRIMARY KEY, {columns})"], database=database)
         good = ", ".join(each.good for each in zoo)
@@ -127,8 +125,7 @@ def test_keys_of_any_type(pairs, fresh_database, flavor, composite, shape):
             [
                 "SET SESSION time_zone = '+00:00'",
                 f"CREATE TABLE t ({definition}, second smallint NOT NULL, v int, PRIMARY KEY ({key}))",
-                "INSERT INTO t VALUES "
-                + ", ".join(f"({value}, {place % 3}, {place})" for place, value in enumerate(values)),
+                "INSERT INTO t VALUES " + ", ".join(f"({value}, {place % 3}, {place})" for place, value in enumerate(values)),
             ],
             database=database,
         )
@@ -484,9 +481,7 @@ def test_floats_can_be_rounded_before_they_are_compared(pairs, fresh_database, f
             database=database,
             logged=False,
         )
-        exact, rounded, coarse = (
-            verdict(check(pair, database, float_precision=precision), "t") for precision in (None, 3, 1)
-        )
+        exact, rounded, coarse = (verdict(check(pair, database, float_precision=precision), "t") for precision in (None, 3, 1))
     keyed = key.startswith("PRIMARY")
     assert exact.different + exact.missing == 2
     assert rounded.different + rounded.missing == 1

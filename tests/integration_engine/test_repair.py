@@ -77,7 +77,11 @@ def test_every_type_arrives_exactly(pairs, fresh_database, tmp_path, flavor):
                     for n in range(-1, 6)
                 ),
             ],
-            ["DELETE FROM zoo WHERE id IN (0, 2)", f"UPDATE zoo SET {bad} WHERE id IN (1, 3)", "INSERT INTO zoo (id) VALUES (9)"],
+            [
+                "DELETE FROM zoo WHERE id IN (0, 2)",
+                f"UPDATE zoo SET {bad} WHERE id IN (1, 3)",
+                "INSERT INTO zoo (id) VALUES (9)",
+            ],
         )
         with Rig(pair, database, tmp_path) as rig:
             result = rig.repaired("zoo")
@@ -141,7 +145,10 @@ def test_a_timestamp_is_not_shifted_by_the_zone_the_applier_used_before(pairs, f
         fill(
             pair,
             database,
-            ["CREATE TABLE t (id int PRIMARY KEY, s timestamp NULL)", "INSERT INTO t VALUES (1, '2024-06-01 12:00:00')"],
+            [
+                "CREATE TABLE t (id int PRIMARY KEY, s timestamp NULL)",
+                "INSERT INTO t VALUES (1, '2024-06-01 12:00:00')",
+            ],
             ["DELETE FROM t"],
         )
         pair.a.execute(
@@ -289,7 +296,10 @@ def test_wide_tables_odd_names_and_large_values(pairs, fresh_database, tmp_path,
                 *(f"INSERT INTO {quoted} VALUES ({n}, {values}, REPEAT(X'00FF', 524288))" for n in range(1, 6)),
                 f"INSERT INTO {quoted} (id) VALUES (6)",
             ],
-            [f"DELETE FROM {quoted} WHERE id < 4", f"UPDATE {quoted} SET `b``c` = REPEAT(X'00FE', 524288) WHERE id > 4"],
+            [
+                f"DELETE FROM {quoted} WHERE id < 4",
+                f"UPDATE {quoted} SET `b``c` = REPEAT(X'00FE', 524288) WHERE id > 4",
+            ],
         )
         with Rig(pair, database, tmp_path) as rig:
             result = rig.repaired(odd)
@@ -422,14 +432,19 @@ def test_the_application_writes_the_same_rows_meanwhile(pairs, fresh_database, t
 def test_the_journal_is_on_disk_before_every_commit(pairs, fresh_database, tmp_path, flavor, monkeypatch):
     pair = pairs(flavor)
     with fresh_database(pair) as database:
-        fill(pair, database, [FILM, "INSERT INTO film VALUES (1, 'a', 'b', NULL), (2, 'c', 'd', NULL)"], ["DELETE FROM film"])
+        fill(
+            pair,
+            database,
+            [FILM, "INSERT INTO film VALUES (1, 'a', 'b', NULL), (2, 'c', 'd', NULL)"],
+            ["DELETE FROM film"],
+        )
         with Rig(pair, database, tmp_path) as rig:
             plan = rig.differences("film")
             pair.a.execute("UPDATE film SET title = 'changed' WHERE id = 2", database=database, logged=False)
             events = []
             writer = rig.writer()
             write, fsync, execute = writer._write, journal.os.fsync, rig.log.execute
-            monkeypatch.setattr(writer, "_write", lambda line: (events.append(line["is"]), write(line))[1])
+            monkeypatch.setattr(writer, "_write", lambda line, **how: (events.append(line["is"]), write(line, **how))[1])
             monkeypatch.setattr(journal.os, "fsync", lambda descriptor: (events.append("fsync"), fsync(descriptor))[1])
 
             def spy(sql):

@@ -84,11 +84,7 @@ def test_one_wrong_row_is_found_in_tables_of_every_shape(pairs, fresh_database, 
         assert {table.table: table.status for table in first.tables} == dict.fromkeys(shapes, report.IDENTICAL), first
         assert first.in_sync
         for name in shapes:
-            spoil = (
-                "DELETE FROM {} WHERE v = 2"
-                if name not in ("archive", "csv")
-                else "INSERT INTO {} (id, v) VALUES (99, 99)"
-            )
+            spoil = "DELETE FROM {} WHERE v = 2" if name not in ("archive", "csv") else "INSERT INTO {} (id, v) VALUES (99, 99)"
             pair.b.execute(spoil.format(quoted(name)), database=database, logged=False)
         found = check(pair, database)
         assert {table.table: table.missing + table.extra for table in found.tables} == dict.fromkeys(shapes, 1), found
@@ -107,9 +103,7 @@ def test_sequences_and_views_are_left_out_with_the_reason(pairs, fresh_database)
     assert result.in_sync, "neither holds rows of its own"
 
 
-@pytest.mark.parametrize(
-    "change", ["ALTER TABLE t DROP COLUMN v", "DROP TABLE t", "TRUNCATE TABLE t", "RENAME TABLE t TO u"]
-)
+@pytest.mark.parametrize("change", ["ALTER TABLE t DROP COLUMN v", "DROP TABLE t", "TRUNCATE TABLE t", "RENAME TABLE t TO u"])
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_a_table_changed_in_mid_run_gets_a_clear_status(pairs, fresh_database, flavor, change, monkeypatch):
     monkeypatch.setattr(compare, "ChunkSizer", SevenRows)

@@ -43,9 +43,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Topology]:
 
 
 def endpoint(server: Server, user: str = "root", password: str | None = None) -> Endpoint:
-    return Endpoint(
-        host=server.host, port=server.port, user=user, password=password or server.root_password, connect_timeout=10
-    )
+    return Endpoint(host=server.host, port=server.port, user=user, password=password or server.root_password, connect_timeout=10)
 
 
 def servers(pair: Topology, **more: t.Any) -> Servers:

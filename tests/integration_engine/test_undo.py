@@ -32,11 +32,11 @@ def servers(pair, user="root", password=None):
     return options.Servers(target=endpoint(pair.b, user, password))
 
 
-def repaired(pair, database, undo_dir, create=(FILM, ROWS), drift=DRIFT, name="film"):
+def repaired(pair, database, undo_dir, create=(FILM, ROWS), drift=None, name="film"):
     """Drift and its repair; returns (the target before it, the source, the journal)."""
     pair.a.execute([*LENIENT, *create], database=database)
     pair.wait()
-    pair.b.execute([*LENIENT, *drift], database=database, logged=False)
+    pair.b.execute([*LENIENT, *(drift or DRIFT)], database=database, logged=False)
     with Rig(pair, database, undo_dir) as rig:
         before = rig.content(rig.target, name)
         rig.repaired(name)
@@ -172,7 +172,9 @@ def test_a_journal_of_a_run_that_was_killed(pairs, fresh_database, tmp_path, fla
         pair.a.execute([FILM, ROWS], database=database)
         pair.wait()
         pair.b.execute(
-            ["DELETE FROM film WHERE id = 1", "UPDATE film SET code = 'x' WHERE id = 4"], database=database, logged=False
+            ["DELETE FROM film WHERE id = 1", "UPDATE film SET code = 'x' WHERE id = 4"],
+            database=database,
+            logged=False,
         )
         with Rig(pair, database, tmp_path) as rig:
             old = rig.content(rig.target, "film")

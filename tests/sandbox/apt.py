@@ -41,10 +41,7 @@ class Source:
     signed_by: str = _KEYRING
 
     def __str__(self) -> str:
-        return (
-            f"Types: deb\nURIs: {self.uri}\nSuites: {self.suite}\n"
-            f"Components: {self.components}\nSigned-By: {self.signed_by}\n"
-        )
+        return f"Types: deb\nURIs: {self.uri}\nSuites: {self.suite}\nComponents: {self.components}\nSigned-By: {self.signed_by}\n"
 
 
 def host_release() -> str:
@@ -99,9 +96,7 @@ def _one_line_sources(text: str) -> Iterable[Source]:
 
 def _stanza_sources(text: str) -> Iterable[Source]:
     for stanza in re.split(r"\n\s*\n", text):
-        fields = {
-            name.lower(): value.strip() for name, value in re.findall(r"(?m)^([\w-]+):((?:.*)(?:\n[ \t].*)*)", stanza)
-        }
+        fields = {name.lower(): value.strip() for name, value in re.findall(r"(?m)^([\w-]+):((?:.*)(?:\n[ \t].*)*)", stanza)}
         if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() == "no":
             continue
         for uri in fields.get("uris", "").split():

@@ -85,9 +85,7 @@ class Topology:
     def links(self) -> list[Link]:
         """Every configured link, as made by `Server.replicate_from`."""
         return [
-            Link(source, replica, channel)
-            for replica in self.servers.values()
-            for channel, source in replica.sources.items()
+            Link(source, replica, channel) for replica in self.servers.values() for channel, source in replica.sources.items()
         ]
 
     def links_healthy(self) -> bool:

@@ -30,9 +30,7 @@ INTERPRETER = Path(sys.base_prefix, "bin", f"python{VERSION}")
 def main() -> None:
     if sys.version_info < OLDEST:
         sys.exit(
-            "setup: the controller needs Python {}.{} or newer, this is {}: make setup PYTHON=python3.11".format(
-                *OLDEST, VERSION
-            )
+            "setup: the controller needs Python {}.{} or newer, this is {}: make setup PYTHON=python3.11".format(*OLDEST, VERSION)
         )
     cache = ROOT / ".cache"
     cache.mkdir(exist_ok=True)

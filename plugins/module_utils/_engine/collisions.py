@@ -27,11 +27,34 @@ _BRANCHES = 100
 Holders = t.Mapping[int, t.Sequence[Row]]
 
 
+class RowSpace(t.Protocol):
+    """How the rows of a table are told apart."""
+
+    @property
+    def read_list(self) -> str:
+        """SELECT items that give a row's key."""
+
+    def key_of(self, row: Row) -> Row:
+        """The key of a row of all stored columns."""
+
+    def any_of(self, keys: t.Sequence[Row]) -> str:
+        """Condition for the rows with one of these keys."""
+
+
 class Collisions:
     """Looks unique values up on the target, for one table and its whole plan."""
 
-    def __init__(self, source: Session, target: Session, table: Table, changes: t.Iterable[Difference]) -> None:
-        """Raises TableProblem ``functional_unique_key`` where a unique value cannot be known from the row."""
+    def __init__(
+        self,
+        source: Session,
+        target: Session,
+        table: Table,
+        changes: t.Iterable[Difference],
+        space: RowSpace | None = None,
+    ) -> None:
+        """``changes``: rows that may be taken away; ``space``: how rows are told apart, by key unless given otherwise.
+
+        Raises TableProblem ``functional_unique_key`` where a unique value cannot be known from the row."""
         if table.functional_keys:
             raise TableProblem(
                 "functional_unique_key",
@@ -42,7 +65,7 @@ class Collisions:
         self._source = source
         self._target = target
         self._table = table
-        self._space = KeySpace(table, t.cast(Key, table.key))
+        self._space = space or KeySpace(table, t.cast(Key, table.key))
         self._columns = {column.name: column for column in table.columns}
         self._places = {column.name: place for place, column in enumerate(table.stored_columns)}
         self.keys = tuple(key for key in table.unique_keys if key != table.key)
@@ -62,7 +85,10 @@ class Collisions:
         for place, values in enumerate(self._unique_values(parts, rows)):
             if None not in values:  # NULLs are never equal
                 wanted.append(
-                    (place, sqltext.conjunction(_equal(part, column, value) for (part, column), value in zip(parts, values)))
+                    (
+                        place,
+                        sqltext.conjunction(_equal(part, column, value) for (part, column), value in zip(parts, values)),
+                    )
                 )
         for start in range(0, len(wanted), _BRANCHES):
             some = wanted[start : start + _BRANCHES]
@@ -98,12 +124,11 @@ class Collisions:
             )
 
     def _compute(self, virtual: t.Sequence[Column], rows: t.Sequence[Row]) -> dict[Row, Row]:
-        width = len(self._space.columns)
         items = ", ".join([self._space.read_list, *(codec.read_expression(column) for column in virtual)])
         found = self._source.rows(
             f"SELECT {items} FROM {self._table.name.sql} WHERE {self._space.any_of([self._space.key_of(row) for row in rows])}"
         )
-        return {row[:width]: row[width:] for row in found}
+        return {row[: -len(virtual)]: row[-len(virtual) :] for row in found}
 
 
 def _equal(part: KeyPart, column: Column, value: bytes | None) -> str:

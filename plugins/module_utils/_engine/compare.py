@@ -142,9 +142,7 @@ def _compare_chunk(
     return Chunk(number, span, found, tuple(suspects), seconds)
 
 
-def _batches(
-    differing: list[int], ours: dict[int, BucketSum], theirs: dict[int, BucketSum]
-) -> t.Iterator[frozenset[int]]:
+def _batches(differing: list[int], ours: dict[int, BucketSum], theirs: dict[int, BucketSum]) -> t.Iterator[frozenset[int]]:
     """Group differing buckets so that the rows of a group fit into memory."""
     some: list[int] = []
     rows = 0

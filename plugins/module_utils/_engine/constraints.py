@@ -25,7 +25,7 @@ class Constraints:
     def __init__(self, source: Session, target: Session, table: Table) -> None:
         """Raises TableProblem ``check_mismatch`` if the target has one that the source has not; ServerError."""
         self._source = source
-        self._space = KeySpace(table, t.cast(Key, table.key))
+        self._table = table
         self._clauses = _read(target, table.name)
         foreign = sorted(set(self._clauses) - set(_read(source, table.name)))
         if foreign:
@@ -38,13 +38,17 @@ class Constraints:
 
     def violations(self, keys: t.Sequence[Row]) -> frozenset[Row]:
         """The exact keys of the source's rows that break a constraint. Raises ServerError."""
-        if not self._clauses or not keys or not self._source.dialect.is_mariadb:
+        space = KeySpace(self._table, t.cast(Key, self._table.key))
+        return self.breaking(space.read_list, space.rows_in_order, space.any_of(keys)) if keys else frozenset()
+
+    def breaking(self, items: str, rows: str, condition: str) -> frozenset[Row]:
+        """``items`` of those of the source's rows under a condition that break a constraint. Raises ServerError."""
+        if not self._clauses or not self._source.dialect.is_mariadb:
             return frozenset()
         holds = sqltext.conjunction(f"({clause})" for clause in self._clauses)
         return frozenset(
             self._source.rows(
-                f"SELECT {self._space.read_list} FROM {self._space.rows_in_order}"
-                f" WHERE ({self._space.any_of(keys)}) AND NOT ({holds}) {self._source.dialect.share_lock}"
+                f"SELECT {items} FROM {rows} WHERE ({condition}) AND NOT ({holds}) {self._source.dialect.share_lock}"
             )
         )
 

@@ -18,9 +18,7 @@ class Crew:
     After an error the sessions may be anywhere; ``close`` them, and ``ready`` opens new ones.
     """
 
-    def __init__(
-        self, open_source: t.Callable[[], Session], open_target: t.Callable[[], Session], workers: int
-    ) -> None:
+    def __init__(self, open_source: t.Callable[[], Session], open_target: t.Callable[[], Session], workers: int) -> None:
         self._open_source = open_source
         self._open_target = open_target
         self._workers = workers

@@ -105,9 +105,7 @@ class Examiner:
         pending: list[Row] = []
         ahead: dict[int, compare.Chunk] = {}
         next_number = 0
-        for chunk in compare.compare(
-            self.crew.lanes, larger, prints, estimate, self.pace.chunk_time, self.may_go_on, lower
-        ):
+        for chunk in compare.compare(self.crew.lanes, larger, prints, estimate, self.pace.chunk_time, self.may_go_on, lower):
             ahead[chunk.number] = chunk
             # Taken up in key order, so that a checkpoint means: everything up to here.
             while next_number in ahead:

@@ -19,6 +19,7 @@ https://dev.mysql.com/doc/refman/8.4/en/encryption-functions.html#function_sha2
 
 from __future__ import annotations
 
+import typing as t
 from dataclasses import dataclass
 
 from . import codec, sqltext
@@ -65,11 +66,7 @@ class Fingerprint:
             f"SELECT {self._bucket(buckets)}, COUNT(*), {self._combined}"
             f" FROM {self.space.rows_in_order} WHERE {self._condition(span)}" + (" GROUP BY 1" if buckets > 1 else "")
         )
-        return {
-            int(bucket or 0): BucketSum(int(count or 0), digest or b"")
-            for bucket, count, digest in rows
-            if count != b"0"
-        }
+        return {int(bucket or 0): BucketSum(int(count or 0), digest or b"") for bucket, count, digest in rows if count != b"0"}
 
     def rows(self, session: Session, span: KeyRange, buckets: int, chosen: frozenset[int]) -> dict[Row, bytes]:
         """The fingerprint of each row of a range that falls into the chosen buckets, by key. Raises ServerError."""
@@ -81,6 +78,11 @@ class Fingerprint:
             f" WHERE {sqltext.conjunction(conditions)}"
         )
         return {row[:-1]: row[-1] or b"" for row in found}
+
+    def of(self, session: Session, keys: t.Sequence[Row]) -> BucketSum:
+        """Count and combine the rows with these keys. Raises ServerError."""
+        found = session.rows(f"SELECT COUNT(*), {self._combined} FROM {self.space.rows_in_order} WHERE {self.space.any_of(keys)}")
+        return BucketSum(int(found[0][0] or 0), found[0][1] or b"")
 
     def _condition(self, span: KeyRange) -> str:
         within = self.space.within(span)
@@ -136,14 +138,9 @@ def joined(columns: tuple[Column, ...], float_precision: int | None = None) -> s
     large = _LARGE | (_MEDIUM if medium > _LARGE_KINDS_LIMIT else frozenset())
     nulls = [f"ISNULL({column.sql})" for column in columns if column.nullable]
     lengths = [
-        f"LENGTH({column.sql})"
-        for column in columns
-        if codec.is_variable_length(column) and column.data_type not in large
+        f"LENGTH({column.sql})" for column in columns if codec.is_variable_length(column) and column.data_type not in large
     ]
-    values = [
-        f"SHA2({column.sql}, 256)" if column.data_type in large else _value(column, float_precision)
-        for column in columns
-    ]
+    values = [f"SHA2({column.sql}, 256)" if column.data_type in large else _value(column, float_precision) for column in columns]
     return f"CONCAT_WS({_SEPARATOR}, {', '.join([*nulls, *lengths, *values])})"
 
 

@@ -23,7 +23,11 @@ Value = t.Union[None, str, dict[str, str]]
 
 def encode(row: Row | None) -> list[Value] | None:
     """Give a row, or the absence of one, as JSON carries it."""
-    return None if row is None else [_encode_value(value) for value in row]
+    if row is None:
+        return None
+    if _PLAIN.fullmatch(b"".join([value for value in row if value])):  # the usual case, in one look
+        return [None if value is None else value.decode("ascii") for value in row]
+    return [_encode_value(value) for value in row]
 
 
 def decode(row: list[Value] | None) -> Row | None:

@@ -10,8 +10,9 @@ One file for each run, mode 0600, one JSON object a line, only ever appended to.
                (its version), ``source`` and ``target`` (``address``, ``server_id``, ``uuid`` or null)
 ``table``      ``id``, ``database``, ``table``, ``columns`` (``name``, ``type``, ``charset``), ``key`` (column names)
 ``row``        ``id`` (1, 2, ... over all tables), ``table``, ``kind`` (missing, extra, different), ``key``, ``before``
-               (the target's row as it was) and ``after`` (as it will be, which is the source's row); null: no such row
-``image``      ``id`` of a row and its ``before`` and ``after`` as read last; replaces what was said before
+               (the target's row as it was) and ``after`` (as it will be, which is the source's row); null: no such row;
+               ``copies``, in a table without a key: [how many equal rows the target had, how many it will have]
+``image``      ``id`` of a row and its ``before`` and ``after`` (and ``copies``) as read last; replaces what was said before
 ``committed``  ``rows``: the change of these is in the source's binary log
 ``verified``   ``rows``: these are equal on both servers, replication drained
 
@@ -73,7 +74,10 @@ class JournaledTable:
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the journal. ``before`` and ``after``: the target's row before and after the change; None: no row."""
+    """One row of the journal. ``before`` and ``after``: the target's row before and after the change; None: no row.
+
+    ``copies``: in a table without a key, how many equal rows there were before and are after.
+    """
 
     id: int
     table: JournaledTable
@@ -82,6 +86,7 @@ class Entry:
     before: Row | None
     after: Row | None
     committed: bool
+    copies: tuple[int, int] = (1, 1)
 
 
 def describe(table: Table) -> JournaledTable:
@@ -129,26 +134,30 @@ class Writer:
         for change in changes:
             self._rows += 1
             said = {"id": self._rows, "table": self._tables, "kind": change.kind, "key": images.encode(change.key)}
-            self._write(
-                {"is": "row", **said, "before": images.encode(change.target), "after": images.encode(change.source)}
-            )
+            copies = {} if table.key else {"copies": [change.target_copies, change.source_copies]}
+            both = {"before": images.encode(change.target), "after": images.encode(change.source)}
+            self._write({"is": "row", **said, **both, **copies})
         self.flush()
         return range(first, self._rows + 1)
 
-    def image(self, row: int, before: Row | None, after: Row | None) -> None:
-        """Write what a row was found to be, and will be, when that is not what was planned."""
-        self._write({"is": "image", "id": row, "before": images.encode(before), "after": images.encode(after)})
+    def image(self, row: int, before: Row | None, after: Row | None, copies: tuple[int, int] | None = None) -> None:
+        """Write what a row was found to be, and will be, when that is not what was planned.
+
+        ``copies``: how often, before and after, in a table without a key.
+        """
+        counted = {"copies": list(copies)} if copies else {}
+        self._write({"is": "image", "id": row, "before": images.encode(before), "after": images.encode(after), **counted})
 
     def committed(self, rows: t.Iterable[int]) -> None:
-        """Note that the change of these rows is in the binary log."""
-        self._write({"is": "committed", "rows": sorted(rows)})
+        """Note that the change of these rows is in the binary log. Need not be on disk before anything else is."""
+        self._write({"is": "committed", "rows": sorted(rows)}, urgent=False)
 
     def verified(self, rows: t.Iterable[int]) -> None:
         """Note that these rows were seen equal on both servers."""
-        self._write({"is": "verified", "rows": sorted(rows)})
+        self._write({"is": "verified", "rows": sorted(rows)}, urgent=False)
 
     def flush(self) -> None:
-        """Return once everything written is on disk."""
+        """Return once every image written is on disk."""
         if self._unsynced:
             with _writing(self.path):
                 self._file.flush()
@@ -157,16 +166,17 @@ class Writer:
 
     def close(self) -> None:
         """Flush and close."""
+        self._unsynced = True
         try:
             self.flush()
         finally:
             with _writing(self.path):
                 self._file.close()
 
-    def _write(self, line: dict[str, t.Any]) -> None:
+    def _write(self, line: dict[str, t.Any], urgent: bool = True) -> None:
         with _writing(self.path):
             self._file.write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
-        self._unsynced = True
+        self._unsynced = self._unsynced or urgent
 
 
 def create(directory: str, header: Header) -> Writer:
@@ -212,8 +222,7 @@ def _writing(path: str) -> t.Iterator[None]:
     except OSError as exc:
         raise Refusal(
             "journal_unwritable",
-            f"the undo journal {path} cannot be written: {exc.strerror or exc}."
-                " Without it a repair could not be undone.",
+            f"the undo journal {path} cannot be written: {exc.strerror or exc}. Without it a repair could not be undone.",
             "Give a directory with free space that the module's user may write to as 'undo_dir'.",
         ) from exc
 
@@ -247,6 +256,7 @@ class Journal:
                     before=images.decode(image["before"]),
                     after=images.decode(image["after"]),
                     committed=number in self._committed,
+                    copies=tuple(image.get("copies", (1, 1))),
                 )
 
     def _scan(self) -> Header:

@@ -81,8 +81,7 @@ class KeySpace:
             (column,) = self.columns
             return f"{column.sql} IN ({', '.join(codec.literal(column, key[0]) for key in keys)})"
         return " OR ".join(
-            f"({sqltext.conjunction(codec.equals(column, value) for column, value in zip(self.columns, key))})"
-            for key in keys
+            f"({sqltext.conjunction(codec.equals(column, value) for column, value in zip(self.columns, key))})" for key in keys
         )
 
     def boundary(self, session: Session, lower: Row | None, rows: int, where: str | None = None) -> Row | None:
@@ -96,9 +95,7 @@ class KeySpace:
 
     @property
     def _order(self) -> str:
-        return ", ".join(
-            f"{sqltext.quote_name(part.column)}{' DESC' if part.descending else ''}" for part in self.key.parts
-        )
+        return ", ".join(f"{sqltext.quote_name(part.column)}{' DESC' if part.descending else ''}" for part in self.key.parts)
 
     def _beyond(self, bound: Row, after: bool) -> str:
         """Rows after a bound, or (not ``after``) up to and including it.
@@ -112,9 +109,7 @@ class KeySpace:
             last = place == len(bound) - 1
             sign = ">" if after != part.descending else "<"
             closed = "=" if last and not after else ""
-            alternatives.append(
-                sqltext.conjunction([*equal, f"{column.sql} {sign}{closed} {codec.literal(column, value)}"])
-            )
+            alternatives.append(sqltext.conjunction([*equal, f"{column.sql} {sign}{closed} {codec.literal(column, value)}"]))
             equal.append(codec.equals(column, value))
         if len(alternatives) == 1:
             return alternatives[0]

@@ -51,16 +51,12 @@ class Rows:
             f"SELECT {self._bucket(buckets)}, COUNT(*), SUM({digest}) FROM {self.table.name.sql}{self._where()}"
             + (" GROUP BY 1" if buckets > 1 else "")
         )
-        return {
-            int(bucket or 0): BucketSum(int(rows or 0), total or b"") for bucket, rows, total in found if rows != b"0"
-        }
+        return {int(bucket or 0): BucketSum(int(rows or 0), total or b"") for bucket, rows, total in found if rows != b"0"}
 
     def copies(self, session: Session, buckets: int, chosen: t.Sequence[int]) -> Counter[bytes]:
         """How many rows there are of each digest in the chosen buckets. Raises ServerError."""
         within = f"{self._bucket(buckets)} IN ({', '.join(map(str, chosen))})" if buckets > 1 else None
-        found = session.rows(
-            f"SELECT {self.digest}, COUNT(*) FROM {self.table.name.sql}{self._where(within)} GROUP BY 1"
-        )
+        found = session.rows(f"SELECT {self.digest}, COUNT(*) FROM {self.table.name.sql}{self._where(within)} GROUP BY 1")
         return Counter({digest: int(copies or 0) for digest, copies in found if digest is not None})
 
     def read(self, session: Session, digests: t.Sequence[bytes]) -> dict[bytes, list[Row]]:
@@ -68,9 +64,7 @@ class Rows:
         wanted = ", ".join(sqltext.hex_literal(digest) for digest in digests)
         shown = ", ".join(codec.read_expression(column) for column in self.table.stored_columns)
         found: dict[bytes, list[Row]] = {digest: [] for digest in digests}
-        for row in session.rows(
-            f"SELECT {self.digest}, {shown} FROM {self.table.name.sql} WHERE {self.digest} IN ({wanted})"
-        ):
+        for row in session.rows(f"SELECT {self.digest}, {shown} FROM {self.table.name.sql} WHERE {self.digest} IN ({wanted})"):
             if row[0] is not None:
                 found[row[0]].append(row[1:])
         return found

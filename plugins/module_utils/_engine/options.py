@@ -84,10 +84,11 @@ class Pace:
 
 @dataclass(frozen=True)
 class Repair:
-    """How far a repair may go, and where its undo journal is kept."""
+    """How far a repair may go, where its undo journal is kept, and what becomes of replicas below the target."""
 
     extra_rows: str = "delete"  # delete | keep
     max_changes: int = 10000
     max_deletes: int = 1000
     batch_rows: int = 500
     undo_dir: str = ""
+    downstream: str = "refuse"  # refuse | idempotent

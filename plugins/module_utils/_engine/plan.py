@@ -9,10 +9,12 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from . import recipes
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference
 from .errors import Refusal, TableProblem
 from .examine import Examination
 from .options import Repair
+from .recipes import PLAIN, Recipe
 from .report import Changes
 from .schema import Table
 
@@ -24,30 +26,39 @@ class TablePlan:
     table: Table
     changes: tuple[Difference, ...]
     left_alone: int = 0
+    recipe: Recipe = PLAIN
 
     @property
     def counts(self) -> Changes:
         """The plan in numbers, from the target's point of view."""
 
         def count(kind: str) -> int:
-            return sum(change.kind == kind for change in self.changes)
+            return sum(change.rows for change in self.changes if change.kind == kind)
 
         return Changes(count(MISSING), count(DIFFERENT), count(EXTRA), self.left_alone)
 
 
-def plan_table(examination: Examination, repair: Repair) -> TablePlan | None:
+def plan_table(examination: Examination, repair: Repair, rows_below: bool = False) -> TablePlan | None:
     """Plan one table's repair; None if nothing differs.
 
+    ``rows_below``: the target logs the repair as row changes for replicas of its own.
     Raises TableProblem when the table cannot be repaired safely.
     """
     table, target_table = examination.table, examination.target_table
     if table is None or target_table is None or not (examination.differences or examination.stale):
         return None
-    if examination.differences:
-        _refuse_unsafe(table, target_table)
     keep_extra = repair.extra_rows == "keep"
     changes = tuple(each for each in examination.differences if not (keep_extra and each.kind == EXTRA))
-    return TablePlan(table, changes, len(examination.differences) - len(changes) + examination.stale)
+    if examination.differences:
+        _refuse_unsafe(table, target_table, changes)
+        if rows_below and table.key is None:
+            raise TableProblem(
+                "downstream_replicas",
+                f"{table.name} has no key; replicas below the target would get inserted rows a second time.",
+                "Detach them for the time of the repair, or add a primary key.",
+            )
+    kept = sum(each.rows for each in examination.differences if keep_extra and each.kind == EXTRA)
+    return TablePlan(table, changes, kept + examination.stale, recipes.choose_for(table, target_table, changes))
 
 
 def check_caps(plans: t.Iterable[TablePlan], repair: Repair) -> None:
@@ -66,26 +77,19 @@ def check_caps(plans: t.Iterable[TablePlan], repair: Repair) -> None:
             )
 
 
-def _refuse_unsafe(table: Table, target_table: Table) -> None:
-    if table.key is None:
+def _refuse_unsafe(table: Table, target_table: Table, changes: t.Sequence[Difference]) -> None:
+    if table.key is None and not all(change.digest for change in changes):
         raise TableProblem(
             "no_key",
-            f"{table.name} has neither a primary key nor a unique key without NULLs, so its rows cannot be told apart.",
-            "Add a primary key, or leave the table out with ignore_tables; this version compares it, but does not repair it.",
-        )
-    if target_table.triggers:
-        listed = ", ".join(f"{trigger.name} ({trigger.timing} {trigger.event})" for trigger in target_table.triggers)
-        raise TableProblem(
-            "triggers",
-            f"{table.name} has triggers on the target that the repair's statements would fire: {listed}."
-            " They would change other rows there, or stop replication.",
-            "This version does not repair tables with triggers on the target.",
+            f"{table.name} has neither a primary key nor a unique key without NULLs. Its rows can only be told apart by"
+            " all their bytes, but some of these were left out of the comparison.",
+            "Repair it without ignore_columns and float_precision, or add a primary key.",
         )
     for where, each in (("source", table), ("target", target_table)):
         if not each.is_transactional:
             raise TableProblem(
                 "engine_not_transactional",
-                f"{table.name} uses the engine {each.engine} on the {where}, which cannot lock or roll back single rows,"
+                f"{table.name} uses the engine {each.engine} on the {where}, which cannot lock or roll back rows,"
                 " so what is logged could not be proved to be what is there.",
                 "Convert the table to InnoDB, or leave it out with ignore_tables.",
             )

@@ -163,9 +163,7 @@ def read(path: str, source: ServerFacts, target: ServerFacts, limit: int) -> tup
                             "Raise max_changes if this is really intended.",
                         )
                     key = images.decode(said["key"])
-                    rows[said["table"]].append(
-                        PlannedRow(said["kind"], t.cast(Row, key), said["source"], said["target"])
-                    )
+                    rows[said["table"]].append(PlannedRow(said["kind"], t.cast(Row, key), said["source"], said["target"]))
                 else:
                     ended = said["is"] == "end" and said["rows"] == count
         if not ended:

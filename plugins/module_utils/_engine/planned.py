@@ -43,9 +43,7 @@ def examine_planned(
             examination = Examination(_problem(each, UNDECIDED, exc))
         except TableProblem as exc:
             examination = Examination(_problem(each, ERROR, exc))
-        found.append(
-            replace(examination, report=replace(examination.report, seconds=round(time.monotonic() - started, 3)))
-        )
+        found.append(replace(examination, report=replace(examination.report, seconds=round(time.monotonic() - started, 3))))
     return tuple(found)
 
 
@@ -62,6 +60,12 @@ def _examine(
             "stale_plan",
             f"{planned.name} is not defined as it was when the plan was made.",
             "Run the check again and apply that plan.",
+        )
+    if table.key is None:
+        raise TableProblem(
+            "no_key",
+            f"{planned.name} has no key by which to find the planned rows again.",
+            "Repair it without plan_file: the whole table is compared anew then.",
         )
     tally = Tally(table, sample_rows, len(planned.rows))
     healed = changed = 0
@@ -80,9 +84,7 @@ def _examine(
         tally.add(standing)
     report = tally.report()
     if healed or changed:
-        said = (
-            f"{healed} planned rows are equal now and {changed} differ otherwise than planned; these were left alone."
-        )
+        said = f"{healed} planned rows are equal now and {changed} differ otherwise than planned; these were left alone."
         report = replace(report, reason="stale_rows", message=said)
     return Examination(report, table, target_table, tuple(tally.kept), stale=healed + changed)
 

@@ -15,6 +15,7 @@ import contextlib
 import random
 import time
 import typing as t
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
 from . import rewrite
@@ -25,7 +26,9 @@ from .constraints import Constraints
 from .errors import LockConflict, ReplError, ServerError, TableProblem
 from .journal import Writer
 from .keyspace import KeySpace
+from .outcome import Skipped, TableRepair
 from .present import key_text
+from .recipes import DELETE, INSERT, PLAIN, REPLACE, UPDATE, Recipe
 from .schema import Key, Table
 from .session import Row, Session
 from .shadow import Shadow, prepare
@@ -45,35 +48,11 @@ _LOCK_PAUSE = (0.05, 0.5)
 # Rows that changed meanwhile, or that others were in the way of, are taken up again after the others, so often.
 _PASSES = 3
 
+_WOULD_GO = "is not in the plan and would be deleted"
+_CANNOT_GO = "cannot be taken away first by a statement that fires no trigger"
+
 # Statements shown of one table; the journal has all rows.
 _STATEMENTS_SHOWN = 100
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A row that was left as it is. ``reason``: unique_collision, check_constraint, max_deletes or keeps_changing."""
-
-    key: Row
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True)
-class TableRepair:
-    """What was done to one table of the target.
-
-    ``verified``: every row of the plan was seen equal on both servers, replication drained. ``unverified`` lists keys
-    that were not. ``stopped``: what ended the repair before its end; the counts tell what had been logged until then.
-    """
-
-    inserted: int = 0
-    updated: int = 0
-    deleted: int = 0
-    skipped: tuple[Skipped, ...] = ()
-    statements: tuple[str, ...] = ()
-    verified: bool = False
-    unverified: tuple[Row, ...] = ()
-    stopped: ReplError | None = None
 
 
 def repair_table(
@@ -87,35 +66,48 @@ def repair_table(
     fence: t.Callable[[], None],
     check_links: t.Callable[[], None],
     spare_deletes: int = 0,
+    recipe: Recipe = PLAIN,
 ) -> TableRepair:
-    """Repair the rows of one plan.
+    """Repair the rows of one plan by the statements of ``recipe``. Tables without a key: see copies.py.
 
     ``source_lock`` and ``source_log`` are two sessions to the source, used for nothing else meanwhile. ``fence`` drains
-    replication both ways, ``check_links`` raises when a link is broken. ``spare_deletes``: rows planned otherwise that may
-    be deleted because the source has deleted them meanwhile. Raises before anything is written: TableProblem, Refusal
-    ``journal_unwritable`` or ``broken_link``, ServerError. What goes wrong later is in the result.
+    replication both ways, ``check_links`` raises when a link is broken. ``spare_deletes``: rows planned otherwise that
+    may be deleted because the source has deleted them meanwhile. Raises before anything is written: TableProblem,
+    Refusal ``journal_unwritable`` or ``broken_link``, ServerError. What goes wrong later is in the result.
     """
     _refuse_unsafe(table)
     check_links()
     packet = rewrite.largest_packet(source_log, target)
     rewrite.refuse_too_large(table, changes, packet)
-    collisions = Collisions(source_lock, target, table, changes)
+    collisions = Collisions(source_lock, target, table, changes if recipe.takes_rows_away else ())
     constraints = Constraints(source_lock, target, table)
     prepare(source_log)
     source_lock.execute(f"SET SESSION innodb_lock_wait_timeout = {_LOCK_WAIT}")
     ids = journal.plan(table, changes)
     run = _Run(
-        source_lock, source_log, target, table, packet, collisions, constraints, journal, fence, check_links, spare_deletes
+        source_lock,
+        source_log,
+        target,
+        table,
+        packet,
+        recipe,
+        collisions,
+        constraints,
+        journal,
+        fence,
+        check_links,
+        spare_deletes,
     )
     run.all(
-        [_Job(number, change.kind, change.key, change.source, change.target) for number, change in zip(ids, changes)], batch_rows
+        [_Job(number, change.kind, change.key, change.source, change.target) for number, change in zip(ids, changes)],
+        batch_rows,
     )
     return run.result(changes)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One row to put right, with both copies as last journaled. ``reason``, ``message``: why it was put off or skipped."""
+    """One row to put right, with both copies as last journaled. ``reason``, ``message``: why it is put off."""
 
     id: int
     kind: str
@@ -138,6 +130,7 @@ _EQUAL = "equal"  # nothing to do any more
 _CHANGED = "changed"  # put off
 _KEPT = "kept"  # skipped
 _ILLEGAL = "illegal"  # skipped
+_FIRES = "fires"  # skipped
 _LEFT_ALONE = {
     _CHANGED: ("keeps_changing", "changed on the source since its unique values were looked up on the target"),
     _KEPT: ("max_deletes", "was deleted on the source meanwhile, and no more deletes are allowed"),
@@ -145,6 +138,7 @@ _LEFT_ALONE = {
         "check_constraint",
         "breaks a CHECK constraint of its table; the target would refuse it and replication would stop",
     ),
+    _FIRES: ("triggers", "changed meanwhile, so that it now takes a statement that fires triggers on the target"),
 }
 
 
@@ -157,6 +151,11 @@ class _Step:
     target: Row | None
     action: str
 
+    @property
+    def kind(self) -> str:
+        """What the row is now."""
+        return EXTRA if self.source is None else MISSING if self.target is None else DIFFERENT
+
 
 @dataclass
 class _Run:
@@ -167,6 +166,7 @@ class _Run:
     target: Session
     table: Table
     packet: int
+    recipe: Recipe
     collisions: Collisions
     constraints: Constraints
     journal: Writer
@@ -198,7 +198,7 @@ class _Run:
         return TableRepair(
             **self.counts,
             skipped=tuple(Skipped(job.key, job.reason, job.message) for job in self.skipped),
-            statements=rewrite.preview(self.table, changes, _STATEMENTS_SHOWN),
+            statements=rewrite.preview(self.table, changes, _STATEMENTS_SHOWN, self.recipe),
             verified=not (self.stopped or self.skipped or self.unverified),
             unverified=tuple(self.unverified),
             stopped=self.stopped,
@@ -234,7 +234,7 @@ class _Run:
         return [job for part in parts if part for job in self._batch(part, attempt + 1)]
 
     def _free_of_collisions(self, jobs: t.Sequence[_Job]) -> list[_Job]:
-        """Put off the jobs whose REPLACE would take away a row that is not in the plan."""
+        """Put off the jobs whose unique values another row has that may not be taken away (yet)."""
         candidates = [job for job in jobs if job.source is not None]
         holders = self.collisions.find([t.cast(Row, job.source) for job in candidates])
         blocked = {candidates[place].id: keys for place, keys in holders.items()}
@@ -243,7 +243,7 @@ class _Run:
                 others = ", ".join(key_text(self.table, key) for key in blocked[job.id])
                 message = (
                     f"{key_text(self.table, job.key)} shares a unique value with {others} on the target,"
-                    " which is not in the plan and would be deleted."
+                    f" which {_WOULD_GO if self.recipe.takes_rows_away else _CANNOT_GO}."
                 )
                 self.put_off.append(replace(job, reason="unique_collision", message=message))
         return [job for job in jobs if job.id not in blocked]
@@ -263,18 +263,23 @@ class _Run:
             if step.action != _EQUAL and (before, step.source) != (step.job.target, step.job.source):
                 self.journal.image(step.job.id, before, step.source)
         self.journal.flush()
-        gone = [step.job for step in steps if step.action == _DELETED]
-        there = [step for step in steps if step.action in (_INSERTED, _UPDATED)]
-        if gone or there:
-            shadow.log(
-                [  # deletes first, while the shadow is empty
-                    *rewrite.deletes(self.table, [job.key for job in gone], self.packet),
-                    *rewrite.replaces(self.table, [t.cast(Row, step.source) for step in there], self.packet),
-                ]
-            )
+        wanted = [step for step in steps if step.action in (_INSERTED, _UPDATED, _DELETED)]
+        if wanted:
+            shadow.log(list(self._statements(wanted)))
         self.source_lock.execute("COMMIT")
-        self.journal.committed([job.id for job in [*gone, *(step.job for step in there)]])
+        self.journal.committed([step.job.id for step in wanted])
         return self._account(steps)
+
+    def _statements(self, steps: t.Sequence[_Step]) -> t.Iterator[str]:
+        """What puts these rows right: deletes and updates first, while the shadow is empty."""
+        by_verb: dict[str | None, list[_Step]] = defaultdict(list)
+        for step in steps:
+            by_verb[self.recipe.verb(step.kind)].append(step)
+        new = {verb: [t.cast(Row, step.source) for step in by_verb[verb]] for verb in (UPDATE, REPLACE, INSERT)}
+        yield from rewrite.deletes(self.table, [step.job.key for step in by_verb[DELETE]], self.packet)
+        yield from rewrite.updates(self.table, zip((step.job.key for step in by_verb[UPDATE]), new[UPDATE]), self.packet)
+        yield from rewrite.replaces(self.table, new[REPLACE], self.packet)
+        yield from rewrite.inserts(self.table, new[INSERT], self.packet, ignore=True)
 
     def _decide(self, jobs: t.Sequence[_Job], ours: dict[Row, Row], theirs: dict[Row, Row]) -> list[_Step]:
         spare = self.spare_deletes
@@ -286,12 +291,15 @@ class _Run:
             elif source is None:
                 # Absent under the lock: the positive proof that a delete needs (law 4).
                 action = _DELETED if job.kind == EXTRA or spare > 0 else _KEPT
-                spare -= job.kind != EXTRA
+                spare -= action == _DELETED and job.kind != EXTRA
             elif source != job.source and self.collisions.keys:
                 action = _CHANGED
             else:
                 action = _INSERTED if job.kind == MISSING else _UPDATED
-            steps.append(_Step(job, source, target, action))
+            step = _Step(job, source, target, action)
+            if action in (_INSERTED, _UPDATED, _DELETED) and self.recipe.verb(step.kind) is None:
+                step = replace(step, action=_FIRES)
+            steps.append(step)
         return steps
 
     def _account(self, steps: t.Sequence[_Step]) -> list[_Job]:

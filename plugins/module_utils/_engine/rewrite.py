@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The statements that put rows right: REPLACE for rows the source has, DELETE by key for rows it has not.
+"""The text of the statements that put rows right; recipes.py tells which is for which row.
 
 They mean the same on every server that replays them. The session's sql_mode, character set and checks travel with each
 statement in the binary log, literals hold nothing that a mode could alter (sqltext.py), generated columns are left to
@@ -11,12 +11,15 @@ the server. The time zone travels only with a statement that is seen to use it, 
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 from . import codec, sqltext
 from .confirm import EXTRA, Difference
 from .errors import TableProblem
 from .keyspace import KeySpace
+from .multiset import Rows
+from .recipes import PLAIN, REPLACE, UPDATE, Recipe
 from .schema import Column, Key, Table
 from .session import Row, Session
 
@@ -43,17 +46,35 @@ def replaces(table: Table, rows: t.Iterable[Row], packet: int) -> t.Iterator[str
     return _bounded(table, head, (_values(table, row) for row in rows), ", ", "", packet)
 
 
-def inserts(table: Table, rows: t.Iterable[Row], packet: int) -> t.Iterator[str]:
-    """INSERT statements for rows of all stored columns; ``packet`` and errors as for replaces()."""
-    head = _head("INSERT", table, sqltext.quote_name(table.name.table))
+def inserts(table: Table, rows: t.Iterable[Row], packet: int, ignore: bool = False) -> t.Iterator[str]:
+    """INSERT statements for rows of all stored columns; ``packet`` and errors as for replaces().
+
+    ``ignore``: rows that meet a duplicate key are passed over in silence.
+    """
+    head = _head("INSERT IGNORE" if ignore else "INSERT", table, sqltext.quote_name(table.name.table))
     return _bounded(table, head, (_values(table, row) for row in rows), ", ", "", packet)
+
+
+def updates(table: Table, rows: t.Iterable[tuple[Row, Row]], packet: int) -> t.Iterator[str]:
+    """UPDATE IGNORE statements for (key, row), all columns set; ``packet`` and errors as for replaces()."""
+    head = f"UPDATE IGNORE {sqltext.quote_name(table.name.table)} SET "
+    return itertools.chain.from_iterable(
+        _bounded(table, head, [_assignments(table, key, row)], "", "", packet) for key, row in rows
+    )
+
+
+def deletes_of_equal(table: Table, digests: t.Iterable[bytes], packet: int) -> t.Iterator[str]:
+    """DELETE statements for all rows whose bytes in all columns have these digests; ``packet`` as for replaces()."""
+    head = f"DELETE FROM {sqltext.quote_name(table.name.table)} WHERE {_digest(table)} IN ("
+    tail = f"){_zone(table.stored_columns)}"
+    return _bounded(table, head, (sqltext.hex_literal(digest) for digest in digests), ", ", tail, packet)
 
 
 def deletes(table: Table, keys: t.Iterable[Row], packet: int) -> t.Iterator[str]:
     """DELETE statements for keys. ``packet`` as for replaces(). Raises TableProblem ``row_too_large``."""
     space = KeySpace(table, _key(table))
     head = f"DELETE FROM {sqltext.quote_name(table.name.table)} WHERE "
-    tail = _TIME_ZONE_USED if any(is_timestamp(column) for column in space.columns) else ""
+    tail = _zone(space.columns)
     if len(space.columns) == 1:
         (column,) = space.columns
         literals = (codec.literal(column, key[0]) for key in keys)
@@ -61,19 +82,22 @@ def deletes(table: Table, keys: t.Iterable[Row], packet: int) -> t.Iterator[str]
     return _bounded(table, f"{head}(", (space.any_of([key]) for key in keys), " OR ", f"){tail}", packet)
 
 
-def preview(table: Table, changes: t.Iterable[Difference], limit: int) -> tuple[str, ...]:
-    """The first ``limit`` changes as statements for a person, one a row, with the table's full name."""
-    space = KeySpace(table, _key(table))
-    head = _head("REPLACE", table, table.name.sql)
-    shown: list[str] = []
-    for change in changes:
-        if len(shown) == limit:
-            break
-        if change.kind == EXTRA or change.source is None:
-            shown.append(f"DELETE FROM {table.name.sql} WHERE {space.any_of([change.key])}")
-        else:
-            shown.append(head + _values(table, change.source))
-    return tuple(shown)
+def preview(table: Table, changes: t.Iterable[Difference], limit: int, recipe: Recipe = PLAIN) -> tuple[str, ...]:
+    """The first ``limit`` statements for a person, one a row, with the table's full name."""
+    return tuple(itertools.islice(itertools.chain.from_iterable(_preview(table, change, recipe) for change in changes), limit))
+
+
+def _preview(table: Table, change: Difference, recipe: Recipe) -> t.Iterator[str]:
+    name = table.name.sql
+    if table.key is None:
+        yield f"DELETE FROM {name} WHERE {_digest(table)} = {sqltext.hex_literal(change.digest)}"
+        yield from itertools.repeat(_head("REPLACE", table, name) + _values(table, change.key), change.source_copies)
+    elif change.kind == EXTRA or change.source is None:
+        yield f"DELETE FROM {name} WHERE {KeySpace(table, table.key).any_of([change.key])}"
+    elif recipe.verb(change.kind) == UPDATE:
+        yield f"{UPDATE} {name} SET {_assignments(table, change.key, change.source)}"
+    else:
+        yield _head(recipe.verb(change.kind) or REPLACE, table, name) + _values(table, change.source)
 
 
 def refuse_too_large(table: Table, changes: t.Iterable[Difference], packet: int) -> None:
@@ -105,9 +129,26 @@ def _head(verb: str, table: Table, name: str) -> str:
     return f"{verb} INTO {name} ({sqltext.quote_names(column.name for column in written_columns(table))}) VALUES "
 
 
+def _assignments(table: Table, key: Row, row: Row) -> str:
+    """What follows SET. The key is set too: it may be spelt otherwise."""
+    pairs = [f"{column.sql} = {codec.literal(column, value)}" for column, value in _written(table, row)]
+    return f"{', '.join(pairs)} WHERE {KeySpace(table, _key(table)).any_of([key])}{_zone(table.stored_columns)}"
+
+
+def _digest(table: Table) -> str:
+    return Rows(table, table.stored_columns).digest
+
+
+def _zone(columns: t.Iterable[Column]) -> str:
+    return _TIME_ZONE_USED if any(is_timestamp(column) for column in columns) else ""
+
+
 def _values(table: Table, row: Row) -> str:
-    pairs = zip(table.stored_columns, row)
-    return "({})".format(", ".join([codec.literal(column, value) for column, value in pairs if not column.generated]))
+    return "({})".format(", ".join([codec.literal(column, value) for column, value in _written(table, row)]))
+
+
+def _written(table: Table, row: Row) -> t.Iterator[tuple[Column, bytes | None]]:
+    return (pair for pair in zip(table.stored_columns, row) if not pair[0].generated)
 
 
 def _bounded(table: Table, head: str, items: t.Iterable[str], glue: str, tail: str, packet: int) -> t.Iterator[str]:

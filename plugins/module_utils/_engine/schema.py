@@ -129,12 +129,8 @@ class Table:
     def key(self) -> Key | None:
         """The key that tells rows apart: the primary one, else the first unique one without NULLs."""
         stored = {column.name: column for column in self.stored_columns}
-        usable = [
-            key for key in self.unique_keys if all(name in stored and not stored[name].nullable for name in key.columns)
-        ]
-        return min(
-            usable, key=lambda key: (key.name != "PRIMARY", key.has_prefix, len(key.parts), key.name), default=None
-        )
+        usable = [key for key in self.unique_keys if all(name in stored and not stored[name].nullable for name in key.columns)]
+        return min(usable, key=lambda key: (key.name != "PRIMARY", key.has_prefix, len(key.parts), key.name), default=None)
 
     @cached_property
     def shape(self) -> str:
@@ -326,8 +322,7 @@ def _keys(table: Table) -> str:
     shown = []
     for key in table.unique_keys:
         parts = (
-            f"{part.column}{f'({part.prefix})' if part.prefix else ''}{' DESC' if part.descending else ''}"
-            for part in key.parts
+            f"{part.column}{f'({part.prefix})' if part.prefix else ''}{' DESC' if part.descending else ''}" for part in key.parts
         )
         shown.append(f"{'PRIMARY' if key.name == 'PRIMARY' else 'UNIQUE'}({', '.join(parts)})")
     return ", ".join(sorted(shown)) or "none"

@@ -12,10 +12,11 @@ is sent to or on the one that replays it from a binary log.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 # Printable ASCII without the two characters that any sql_mode could give a meaning inside '...'.
-_PLAIN = frozenset(range(0x20, 0x7F)) - {ord("'"), ord("\\")}
+_PLAIN = re.compile(rb"[\x20-\x26\x28-\x5b\x5d-\x7e]*")
 
 # Longer plain text is written in hex as well: nobody reads it, and hex cannot be mistaken.
 _PLAIN_LIMIT = 255
@@ -49,7 +50,7 @@ def text_literal(value: bytes, charset: str) -> str:
 
     The introducer tells the server the character set of the bytes, so it converts nothing.
     """
-    if charset in _ASCII_COMPATIBLE and len(value) <= _PLAIN_LIMIT and _PLAIN.issuperset(value):
+    if charset in _ASCII_COMPATIBLE and len(value) <= _PLAIN_LIMIT and _PLAIN.fullmatch(value):
         return f"'{value.decode('ascii')}'"
     return f"_{charset} {hex_literal(value)}"
 

@@ -57,17 +57,13 @@ class StateFile:
         part = self._part(table)
         if not part or part["finished"] or part["key"] is None:
             return None
-        return tuple(None if value is None else base64.b64decode(value) for value in part["key"]), _report(
-            part["report"]
-        )
+        return tuple(None if value is None else base64.b64decode(value) for value in part["key"]), _report(part["report"])
 
     def note(self, table: Table, upper: Row | None, found: TableReport, finished: bool = False) -> None:
         """Note how far a table is. Written at the table's end, and now and then before. Raises UsageError."""
         if not self._path or (finished and found.status not in _DECIDED):
             return
-        key = (
-            None if upper is None else [None if value is None else base64.b64encode(value).decode() for value in upper]
-        )
+        key = None if upper is None else [None if value is None else base64.b64encode(value).decode() for value in upper]
         self._tables[str(table.name)] = {
             "shape": table.shape,
             "finished": finished,
@@ -128,9 +124,7 @@ class StateFile:
 
 def _report(said: dict[str, t.Any]) -> TableReport:
     sample = tuple(
-        SampleRow(
-            **{**row, "columns": tuple(row["columns"]), "copies": Copies(**row["copies"]) if row["copies"] else None}
-        )
+        SampleRow(**{**row, "columns": tuple(row["columns"]), "copies": Copies(**row["copies"]) if row["copies"] else None})
         for row in said["sample"]
     )
     return TableReport(**{**said, "sample": sample})

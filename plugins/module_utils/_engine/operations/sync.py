@@ -9,20 +9,23 @@ from __future__ import annotations
 import itertools
 import time
 import typing as t
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
-from .. import __version__, journal, planfile, present, sqltext
+from .. import __version__, downstream, journal, planfile, present, sqltext
+from ..copies import repair_copies
 from ..errors import Refusal, ReplError, ServerError, TableProblem
 from ..examine import Examination
 from ..fence import check_links, fence_both
 from ..lanes import Lane
 from ..options import Pace, Repair, Selection, Servers
+from ..outcome import TableRepair
 from ..plan import TablePlan, check_caps, plan_table
 from ..planned import examine_planned
-from ..repair import TableRepair, repair_table
+from ..repair import repair_table
 from ..report import DRIFT, ERROR, SKIPPED, UNDECIDED, Changes, SyncReport, TableReport, summarize
 from ..rewrite import preview
+from ..selection import named_databases
 from ..session import Session
 from ..topology import OpenPair, Pair, open_pair
 from . import info
@@ -49,14 +52,16 @@ def run(
     """
     started = time.monotonic()
     with open_pair(servers) as connections:
-        pair, hazards = info.preflight(connections.source, connections.target, servers, for_repair=True)
+        databases = () if plan_file else named_databases(selection)
+        pair, hazards = info.preflight(connections.source, connections.target, servers, True, databases, repair.downstream)
         with only_run(connections.source, pair):
             if plan_file:
                 examined = _examine_plan(connections, pair, servers, repair, sample_rows, plan_file)
             else:
                 # One more than allowed is enough to know that there are too many.
                 examined = examine_all(connections, pair, servers, selection, pace, sample_rows, repair.max_changes + 1)
-            plans, tables = _plan(examined, repair)
+            rows_below = bool(pair.target_replicas) and not downstream.is_harmless(pair.target)
+            plans, tables = _plan(examined, repair, rows_below)
             report = SyncReport(
                 in_sync=all_identical(tables),
                 verified=apply and all_identical(tables),
@@ -68,7 +73,7 @@ def run(
                 changed=any(plan.changes for plan in plans),
                 changes=sum((plan.counts for plan in plans), Changes()),
                 statements=_first(
-                    statement for plan in plans for statement in preview(plan.table, plan.changes, _STATEMENTS_SHOWN)
+                    statement for plan in plans for statement in preview(plan.table, plan.changes, _STATEMENTS_SHOWN, plan.recipe)
                 ),
                 diff=tuple(
                     present.diff(
@@ -84,9 +89,7 @@ def run(
             try:
                 check_caps(plans, repair)
             except Refusal as exc:
-                return replace(
-                    report, changed=False, changes=Changes(), statements=(), diff=(), failed=True, message=str(exc)
-                )
+                return replace(report, changed=False, changes=Changes(), statements=(), diff=(), failed=True, message=str(exc))
             if apply and report.changed:
                 report = _apply(connections, pair, servers, repair, plans, report)
     report = replace(report, summary=summarize(report.tables, time.monotonic() - started))
@@ -134,14 +137,16 @@ def _examine_plan(
         return examine_planned(lane, planned, fence, sample_rows)
 
 
-def _plan(examined: t.Sequence[Examination], repair: Repair) -> tuple[tuple[TablePlan, ...], tuple[TableReport, ...]]:
+def _plan(
+    examined: t.Sequence[Examination], repair: Repair, rows_below: bool
+) -> tuple[tuple[TablePlan, ...], tuple[TableReport, ...]]:
     """Plan every table; one that cannot be repaired safely becomes an error, its counts kept."""
     plans: list[TablePlan] = []
     tables: list[TableReport] = []
     for examination in examined:
         report = examination.report
         try:
-            plan = plan_table(examination, repair)
+            plan = plan_table(examination, repair, rows_below)
         except TableProblem as exc:
             report = _failed(report, exc)
         else:
@@ -170,22 +175,15 @@ def _apply(
     done = Changes()
     problems: dict[str, ReplError] = {}
     verified = True
-    with journal.create(repair.undo_dir, journal_header("sync", pair, connections)) as writer:
+    below = pair.target_replicas if repair.downstream == "idempotent" else ()
+    with ExitStack() as stack:
+        lenient = downstream.idempotent(connections.target, pair.target, below or (), servers.fence_timeout)
+        left_behind = stack.enter_context(lenient)
+        writer = stack.enter_context(journal.create(repair.undo_dir, journal_header("sync", pair, connections)))
         for plan in plans:
             with connections.new_source() as lock, connections.new_source() as log:
                 try:
-                    result = repair_table(
-                        lock,
-                        log,
-                        connections.target,
-                        plan.table,
-                        plan.changes,
-                        repair.batch_rows,
-                        writer,
-                        fence,
-                        links,
-                        spare,
-                    )
+                    result = _repair(plan, (lock, log, connections.target), repair.batch_rows, writer, fence, links, spare)
                 except ReplError as exc:  # what earlier tables got is in the result all the same
                     result = TableRepair(stopped=exc)
             skipped = plan.left_alone + len(result.skipped)
@@ -207,7 +205,23 @@ def _apply(
         changes=done,
         undo_file=undo_file,
         verified=verified and not problems,
+        failed=bool(left_behind),
+        message=" ".join(left_behind) or None,
     )
+
+
+def _repair(
+    plan: TablePlan,
+    sessions: tuple[Session, Session, Session],
+    batch_rows: int,
+    writer: journal.Writer,
+    fence: t.Callable[[], None],
+    links: t.Callable[[], None],
+    spare: int,
+) -> TableRepair:
+    if plan.table.key is None:
+        return repair_copies(*sessions, plan.table, plan.changes, writer, fence, links, spare)
+    return repair_table(*sessions, plan.table, plan.changes, batch_rows, writer, fence, links, spare, plan.recipe)
 
 
 def _unfinished(result: TableRepair, plan: TablePlan) -> TableProblem | None:
@@ -242,7 +256,8 @@ def _with_problems(report: SyncReport) -> SyncReport:
         return report
     listed = "; ".join(f"{table.name} [{table.reason}] {table.message}" for table in bad[:10])
     more = f"; and {len(bad) - 10} more" if len(bad) > 10 else ""
-    return replace(report, failed=True, message=f"{len(bad)} tables were not repaired: {listed}{more}")
+    also = f" {report.message}" if report.message else ""
+    return replace(report, failed=True, message=f"{len(bad)} tables were not repaired: {listed}{more}{also}")
 
 
 def _first(statements: t.Iterable[str]) -> tuple[str, ...]:

@@ -81,7 +81,8 @@ def run(
     old = journal.read(undo_file)
     limits = Repair(max_changes=max_changes, max_deletes=max_deletes, batch_rows=batch_rows, undo_dir=undo_dir)
     with open_pair(servers) as connections:
-        pair, _hazards = info.preflight(connections.source, connections.target, servers, for_repair=False)
+        databases = tuple(sorted({table.name.database for table in old.tables.values()}))
+        pair, _hazards = info.preflight(connections.source, connections.target, servers, False, databases)
         _refuse_other_pair(old, pair)
         with only_run(connections.source, pair):
             undo = _Undo(connections, pair, servers.fence_timeout, limits)
@@ -308,6 +309,8 @@ def _usable(
     table, target = ours.get(described.name), theirs.get(described.name)
     if table is None or target is None:
         return None, ("schema_changed", "the table is not on both servers any more")
+    if table.key is None:
+        return None, ("no_key", "the table has no key; the journal says which rows, how often, it had before")
     if journal.describe(table) != described or journal.describe(target) != described:
         return None, ("schema_changed", "the table is defined otherwise than when the journal was written")
     if table.triggers or target.triggers:

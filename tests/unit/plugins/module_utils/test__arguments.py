@@ -29,6 +29,7 @@ ALL: arguments.Spec = {
     **arguments.sample_spec(),
     **arguments.limits_spec(),
     "extra_rows": {"type": "str", "default": "delete"},
+    "downstream": {"type": "str", "default": "refuse"},
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,33 @@ def test_what_is_written_is_read(tmp_path):
     assert (second.before, second.after, second.committed) == ((b"2", None), None, False)
     assert (third.before, third.after, third.committed) == ((b"3", b"seen"), None, True)
     assert third.table == journal.describe(table("actor"))
+
+
+def test_copies_of_rows_without_a_key(tmp_path):
+    loose = replace(table(), unique_keys=())
+    row = (b"1", None)
+    change = Difference("missing", row, row, None, source_copies=3, target_copies=0, digest=b"x")
+    with journal.create(str(tmp_path), HEADER) as writer:
+        writer.plan(loose, [change, change])
+        writer.image(2, row, row, (1, 2))
+    assert [entry.copies for entry in journal.read(writer.path).entries()] == [(0, 3), (1, 2)]
+    assert [entry.copies for entry in journal.read(written(tmp_path, MISSING)).entries()] == [(1, 1)]
+
+
+def test_only_images_need_be_on_disk_before_a_commit(tmp_path, monkeypatch):
+    """What is noted afterwards costs no fsync of its own; the next image, or the end, takes it along."""
+    synced = []
+    with journal.create(str(tmp_path), HEADER) as writer:
+        writer.plan(table(), [MISSING])
+        monkeypatch.setattr(journal.os, "fsync", synced.append)
+        writer.committed([1])
+        writer.flush()
+        assert synced == []
+        writer.image(1, None, None)
+        writer.flush()
+        assert len(synced) == 1
+        writer.verified([1])
+    assert len(synced) == 2
 
 
 def test_readable_text_stays_readable(tmp_path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import rewrite
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import recipes, rewrite
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.confirm import Difference
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import TableProblem
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import (
@@ -109,3 +109,40 @@ def test_preview_is_one_statement_a_row_with_the_full_name():
 def test_a_table_without_key_is_refused():
     with pytest.raises(TableProblem, match="no_key"):
         list(rewrite.deletes(table(column("id"), key=()), [(b"1",)], PACKET))
+
+
+def test_update_sets_every_column_of_one_row_and_makes_the_server_log_the_time_zone():
+    assert list(rewrite.updates(FILM, [((b"1",), (b"1", b"x")), ((b"2",), (b"2", None))], PACKET)) == [
+        "UPDATE IGNORE `od``d` SET `id` = 1, `v` = 'x' WHERE `id` IN (1)",
+        "UPDATE IGNORE `od``d` SET `id` = 2, `v` = NULL WHERE `id` IN (2)",
+    ]
+    stamped = table(column("id"), column("g", generated="stored"), column("s", "timestamp"))
+    (statement,) = rewrite.updates(stamped, [((b"1",), (b"1", b"2", None))], PACKET)
+    assert statement == ("UPDATE IGNORE `od``d` SET `id` = 1, `s` = NULL WHERE `id` IN (1) AND FROM_UNIXTIME(1) IS NOT NULL")
+    with pytest.raises(TableProblem, match="row_too_large"):
+        list(rewrite.updates(FILM, [((b"1",), (b"1", b"\xff" * 1000))], 1000))
+
+
+def test_rows_of_a_table_without_key_are_deleted_by_the_fingerprint_of_all_their_columns():
+    loose = table(column("a"), column("s", "timestamp"), key=())
+    (statement,) = rewrite.deletes_of_equal(loose, [b"\x01\x02", b"\x03"], PACKET)
+    assert statement.startswith("DELETE FROM `od``d` WHERE UNHEX(LEFT(SHA2(")
+    assert statement.endswith(" IN (X'0102', X'03') AND FROM_UNIXTIME(1) IS NOT NULL")
+    assert list(rewrite.deletes_of_equal(loose, [], PACKET)) == []
+
+
+def test_preview_says_what_is_really_done():
+    recipe = recipes.Recipe(recipes.INSERT, recipes.UPDATE, None)
+    changes = [
+        Difference("different", (b"2",), (b"2", b"y"), (b"2", b"z")),
+        Difference("missing", (b"3",), (b"3", b"y"), None),
+    ]
+    assert rewrite.preview(FILM, changes, 9, recipe) == (
+        "UPDATE IGNORE `shop`.`od``d` SET `id` = 2, `v` = 'y' WHERE `id` IN (2)",
+        "INSERT IGNORE INTO `shop`.`od``d` (`id`, `v`) VALUES (3, 'y')",
+    )
+    loose = table(column("a"), key=())
+    twice = Difference("missing", (b"7",), (b"7",), (b"7",), source_copies=2, target_copies=1, digest=b"\x0f")
+    shown = rewrite.preview(loose, [twice], 9)
+    assert shown[0].startswith("DELETE FROM `shop`.`od``d` WHERE ")
+    assert shown[1:] == ("REPLACE INTO `shop`.`od``d` (`a`) VALUES (7)",) * 2

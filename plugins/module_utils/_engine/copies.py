@@ -1,0 +1,283 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Repair a table without a key: give the target as many copies of each row value as the source has.
+
+Equal rows cannot be told apart, so all of them are deleted and the source's number is written, in one transaction, by
+statements that exist only in the source's binary log (shadow.py). That is right however many copies the target has when
+they arrive. Rows are picked by the fingerprint of their bytes in all columns, on both servers by the same expression.
+
+The price of having no key: each batch counts its row values on the source under a shared lock by reading the whole
+table, so writers of this table wait for one such reading. Batches are therefore large, and few.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+import typing as t
+from dataclasses import dataclass, field
+
+from . import rewrite
+from .arrival import drain, unequal
+from .collisions import Collisions
+from .confirm import Difference
+from .constraints import Constraints
+from .errors import LockConflict, ReplError, ServerError, TableProblem
+from .journal import Writer
+from .multiset import Rows
+from .outcome import Skipped, TableRepair
+from .present import key_text
+from .schema import Table
+from .session import Row, Session
+from .shadow import Shadow, prepare
+
+# Row values of one batch, and the bytes of all their copies: one reading of the table for each batch.
+_BATCH_VALUES = 2000
+_BATCH_BYTES = 4 << 20
+
+# A value with more bytes than this in all its copies would make a transaction too large for a replica.
+_MAX_BYTES = 64 << 20
+
+# As in repair.py: the application goes first.
+_LOCK_WAIT = 1
+_LOCK_ATTEMPTS = 12
+_LOCK_PAUSE = (0.05, 0.5)
+
+_STATEMENTS_SHOWN = 100
+
+
+def repair_copies(
+    source_lock: Session,
+    source_log: Session,
+    target: Session,
+    table: Table,
+    changes: t.Sequence[Difference],
+    journal: Writer,
+    fence: t.Callable[[], None],
+    check_links: t.Callable[[], None],
+    spare_deletes: int = 0,
+) -> TableRepair:
+    """Repair the row values of one plan; arguments and errors as for repair.repair_table."""
+    if not (table.is_transactional and table.is_base_table) or table.is_versioned or not all(each.digest for each in changes):
+        raise TableProblem("no_key", f"{table.name} cannot be repaired without a key.", "Leave it out with ignore_tables.")
+    for change in changes:
+        if change.source_copies * _size(change.key) > _MAX_BYTES:
+            raise TableProblem(
+                "too_many_copies",
+                f"{table.name} has no key, and {change.source_copies} copies of one row would be written at once.",
+                "Add a primary key.",
+            )
+    check_links()
+    packet = rewrite.largest_packet(source_log, target)
+    rewrite.refuse_too_large(table, changes, packet)
+    rows = Rows(table, table.stored_columns)
+    space = _Space(rows, {change.key: change.digest for change in changes})
+    collisions = Collisions(source_lock, target, table, changes, space)
+    constraints = Constraints(source_lock, target, table)
+    prepare(source_log)
+    source_lock.execute(f"SET SESSION innodb_lock_wait_timeout = {_LOCK_WAIT}")
+    jobs = [_Job(number, change) for number, change in zip(journal.plan(table, changes), changes)]
+    run = _Run(source_lock, source_log, target, rows, packet, collisions, constraints, journal, spare_deletes)
+    run.all(jobs, lambda: drain(fence, check_links))
+    return TableRepair(
+        inserted=run.inserted,
+        deleted=run.deleted,
+        skipped=tuple(run.skipped.values()),
+        statements=rewrite.preview(table, changes, _STATEMENTS_SHOWN),
+        verified=not (run.stopped or run.skipped or run.unverified),
+        unverified=tuple(run.unverified),
+        stopped=run.stopped,
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One row value to put right."""
+
+    id: int
+    change: Difference
+
+    @property
+    def digest(self) -> bytes:
+        """What the value's rows are picked by."""
+        return self.change.digest
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What to do about one value: ``ours`` copies under the lock on the source, ``theirs`` on the target."""
+
+    job: _Job
+    ours: int
+    theirs: int
+
+
+@dataclass(frozen=True)
+class _Space:
+    """Rows told apart by their fingerprints, which are known of the rows of the plan."""
+
+    rows: Rows
+    digests: t.Mapping[Row, bytes]
+
+    @property
+    def read_list(self) -> str:
+        """SELECT item that gives a row's fingerprint."""
+        return self.rows.digest
+
+    def key_of(self, row: Row) -> Row:
+        """The fingerprint of a row of the plan."""
+        return (self.digests[row],)
+
+    def any_of(self, keys: t.Sequence[Row]) -> str:
+        """Condition for the rows with one of these fingerprints."""
+        return self.rows.equal_to([key[0] or b"" for key in keys])
+
+
+@dataclass
+class _Run:
+    """The repair of one table while it goes on."""
+
+    source_lock: Session
+    source_log: Session
+    target: Session
+    rows: Rows
+    packet: int
+    collisions: Collisions
+    constraints: Constraints
+    journal: Writer
+    spare_deletes: int
+    inserted: int = 0
+    deleted: int = 0
+    skipped: dict[int, Skipped] = field(default_factory=dict)  # by job: a batch may be tried again
+    unverified: list[Row] = field(default_factory=list)
+    stopped: ReplError | None = None
+
+    def all(self, jobs: t.Sequence[_Job], drained: t.Callable[[], None]) -> None:
+        """Repair, drain and verify batch after batch."""
+        try:
+            for batch in _batches(jobs):
+                self._verify(self._batch(batch), drained)
+            self.journal.flush()
+        except ReplError as exc:
+            self._release()
+            self.stopped = exc
+
+    def _batch(self, jobs: t.Sequence[_Job]) -> list[_Job]:
+        """Log one batch; returns the jobs to verify."""
+        for attempt in range(1, _LOCK_ATTEMPTS + 1):
+            theirs = self.rows.count(self.target, [job.digest for job in jobs])
+            jobs = self._free_of_collisions(jobs)
+            if not jobs:
+                return []
+            try:
+                with Shadow(self.source_log, self.rows.table) as shadow:
+                    return self._log(jobs, theirs, shadow)
+            except LockConflict:
+                self._release()
+                if attempt == _LOCK_ATTEMPTS:
+                    raise
+            time.sleep(random.uniform(*_LOCK_PAUSE))
+        return []
+
+    def _free_of_collisions(self, jobs: t.Sequence[_Job]) -> list[_Job]:
+        """Skip the values that hold a unique value (of a key with NULLs) of a row that is not in the plan."""
+        candidates = [job for job in jobs if job.change.source]
+        holders = self.collisions.find([job.change.key for job in candidates]) if self.collisions.keys else {}
+        for place in holders:
+            message = "shares a unique value with a row on the target that is not in the plan and would be deleted"
+            self._skip(candidates[place], "unique_collision", message)
+        blocked = {candidates[place].id for place in holders}
+        return [job for job in jobs if job.id not in blocked]
+
+    def _log(self, jobs: t.Sequence[_Job], theirs: t.Mapping[bytes, int], shadow: Shadow) -> list[_Job]:
+        """Lock, journal, log, release."""
+        digests = [job.digest for job in jobs]
+        self.source_lock.execute("START TRANSACTION")
+        ours = self.rows.count(self.source_lock, digests, self.source_lock.dialect.share_lock)
+        illegal = self.constraints.breaking(self.rows.digest, self.rows.table.name.sql, self.rows.equal_to(digests))
+        steps = [_Step(job, ours.get(job.digest, 0), theirs.get(job.digest, 0)) for job in jobs]
+        to_verify = []
+        wanted = []
+        for step in steps:
+            if step.ours and (step.job.digest,) in illegal:
+                message = "breaks a CHECK constraint of its table; the target would refuse it and replication would stop"
+                self._skip(step.job, "check_constraint", message)
+            elif not self._may_delete(step):
+                self._skip(step.job, "max_deletes", "has fewer copies on the source meanwhile, and no more deletes are allowed")
+            elif step.ours * _size(step.job.change.key) > _MAX_BYTES:
+                self._skip(step.job, "keeps_changing", "has many more copies on the source meanwhile")
+            else:
+                to_verify.append(step.job)
+                if step.ours != step.theirs:
+                    wanted.append(step)
+        for step in wanted:
+            row = step.job.change.key
+            if (step.ours, step.theirs) != (step.job.change.source_copies, step.job.change.target_copies):
+                self.journal.image(
+                    step.job.id, row if step.theirs else None, row if step.ours else None, (step.theirs, step.ours)
+                )
+        self.journal.flush()
+        if wanted:
+            shadow.log(self._statements(wanted))
+        self.source_lock.execute("COMMIT")
+        self.journal.committed([step.job.id for step in wanted])
+        for step in wanted:
+            self.inserted += max(0, step.ours - step.theirs)
+            self.deleted += max(0, step.theirs - step.ours)
+            self.spare_deletes -= _more_deletes(step)
+        return to_verify
+
+    def _statements(self, steps: t.Sequence[_Step]) -> t.Iterator[str]:
+        yield from rewrite.deletes_of_equal(self.rows.table, [step.job.digest for step in steps], self.packet)
+        copies = (step.job.change.key for step in steps for _copy in range(step.ours))
+        yield from rewrite.replaces(self.rows.table, copies, self.packet)
+
+    def _may_delete(self, step: _Step) -> bool:
+        return _more_deletes(step) <= max(0, self.spare_deletes)
+
+    def _skip(self, job: _Job, reason: str, message: str) -> None:
+        text = f"{key_text(self.rows.table, job.change.key)} {message}."
+        self.skipped[job.id] = Skipped(job.change.key, reason, text)
+
+    def _release(self) -> None:
+        with contextlib.suppress(ServerError):
+            self.source_lock.execute("ROLLBACK")
+
+    def _verify(self, jobs: t.Sequence[_Job], drained: t.Callable[[], None]) -> None:
+        """Drain replication and count the copies on both servers."""
+        by_digest = {job.digest: job for job in jobs}
+        wrong = unequal(
+            lambda some: self.rows.count(self.source_lock, some) if some else {},
+            lambda some: self.rows.count(self.target, some) if some else {},
+            list(by_digest),
+            drained,
+        )
+        self.unverified += [by_digest[digest].change.key for digest in wrong]
+        self.journal.verified([job.id for digest, job in by_digest.items() if digest not in wrong])
+
+
+def _more_deletes(step: _Step) -> int:
+    """Rows to delete beyond those of the plan."""
+    planned = max(0, step.job.change.target_copies - step.job.change.source_copies)
+    return max(0, step.theirs - step.ours - planned)
+
+
+def _size(row: Row) -> int:
+    return sum(len(value) for value in row if value) + len(row)
+
+
+def _batches(jobs: t.Sequence[_Job]) -> t.Iterator[list[_Job]]:
+    batch: list[_Job] = []
+    size = 0
+    for job in jobs:
+        weight = _size(job.change.key) * max(1, job.change.source_copies)
+        if batch and (len(batch) >= _BATCH_VALUES or size + weight > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(job)
+        size += weight
+    if batch:
+        yield batch

@@ -1,0 +1,139 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Replicas below the target and the source: after a repair each runs, is STRICT again and is equal (law 10)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from integration_engine.support import image, servers
+
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, ReplError
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync
+from sandbox import co_masters
+
+FLAVORS = ("mariadb-10.11", "mysql-9")
+DRIFT = [
+    "DELETE FROM t WHERE id IN (3, 4)",
+    "UPDATE t SET v = 'bad', u = NULL WHERE id = 5",
+    "UPDATE t SET u = 5 WHERE id = 6",
+    "UPDATE t SET u = 6 WHERE id = 5",
+    "INSERT INTO t VALUES (70, NULL, 'extra')",
+]
+
+
+def mode(server):
+    """How a server applies rows."""
+    name = "slave_exec_mode" if server.family == "mariadb" else "replica_exec_mode"
+    return server.query(f"SELECT @@global.{name}")[0][0]
+
+
+def run(pair, undo_dir, downstream, **more):
+    """Run the sync on the database."""
+    limits = replace(options.Repair(downstream=downstream), undo_dir=str(undo_dir))
+    selection = options.Selection(databases=("d",))
+    return sync.run(servers(pair, **more), selection, options.Pace(), limits, sample_rows=10, apply=True)
+
+
+def family(pair):
+    """A⇄B, C below B, D below A, all with the same tables; B drifts, C and D keep the right rows."""
+    below, sibling = pair.add_replica(of=pair.b, name="c"), pair.add_replica(of=pair.a, name="d")
+    rows = ", ".join(f"({n}, {n}, 'v{n}')" for n in range(1, 11))
+    pair.a.execute(
+        [
+            "CREATE DATABASE d",
+            "CREATE TABLE d.t (id int PRIMARY KEY, u int NULL UNIQUE, v varchar(20))",
+            f"INSERT INTO d.t VALUES {rows}",
+        ]
+    )
+    pair.wait()
+    pair.b.execute(DRIFT, database="d", logged=False)
+    return below, sibling, image(pair.a, "d")
+
+
+@pytest.mark.parametrize("binlog_format", ["ROW", "STATEMENT", "MIXED"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_every_replica_runs_and_is_equal_afterwards(tmp_path, flavor, binlog_format):
+    with co_masters(flavor, binlog_format) as pair:
+        below, sibling, good = family(pair)
+        if binlog_format != "STATEMENT":
+            with pytest.raises(ReplError, match="downstream_replicas") as refused:
+                run(pair, tmp_path, "refuse")
+            assert "downstream: idempotent" in str(refused.value)
+            assert image(pair.b, "d") != good
+        result = run(pair, tmp_path, "refuse" if binlog_format == "STATEMENT" else "idempotent")
+        assert not result.failed, result.message
+        pair.wait()
+        assert pair.links_healthy()
+        for server in (pair.a, pair.b, below, sibling):
+            assert image(server, "d") == good, server
+            assert mode(server) == "STRICT"
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_replica_that_does_not_keep_up_is_named_and_left_lenient(tmp_path, flavor):
+    with co_masters(flavor) as pair:
+        below, _sibling, good = family(pair)
+        with below.connect(database="d") as blocker, blocker.cursor() as cursor:
+            cursor.execute("LOCK TABLES t READ")
+            result = run(pair, tmp_path, "idempotent", fence_timeout=3)
+            assert result.failed
+            assert str(below.port) in result.message
+            assert "IDEMPOTENT" in result.message
+            assert result.changes.total
+            assert mode(below) == "IDEMPOTENT"
+            cursor.execute("UNLOCK TABLES")
+        pair.wait()
+        assert image(pair.b, "d") == image(below, "d") == good
+        # The next run finds it so, and sets it right.
+        pair.b.execute("DELETE FROM t WHERE id = 1", database="d", logged=False)
+        assert not run(pair, tmp_path, "idempotent").failed
+        assert mode(below) == "STRICT"
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_what_is_not_known_or_not_allowed_is_refused_before_anything_is_changed(tmp_path, flavor):
+    with co_masters(flavor) as pair:
+        below, _sibling, good = family(pair)
+        spoilt = image(pair.b, "d")
+        pair.add_replica(of=below, name="e")
+        with pytest.raises(Refusal, match="downstream_replicas"):
+            run(pair, tmp_path, "idempotent")
+        pair.remove("e")
+        pair.a.execute(["CREATE USER w@'%' IDENTIFIED BY 'pw-w-Pw1'", "GRANT ALL PRIVILEGES ON *.* TO w@'%'"])
+        pair.wait()
+        right = "REPLICATION SLAVE ADMIN, SUPER" if pair.a.family == "mariadb" else "SYSTEM_VARIABLES_ADMIN, SUPER"
+        below.execute(f"REVOKE {right} ON *.* FROM w@'%'", logged=False)
+        with pytest.raises(Refusal, match="missing_grant") as refused:
+            run(pair, tmp_path, "idempotent", user="w", password="pw-w-Pw1")
+        assert right.split(",", maxsplit=1)[0] in str(refused.value)
+        assert (image(pair.a, "d"), image(pair.b, "d")) == (good, spoilt)
+        assert mode(below) == "STRICT"
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("binlog_format", ["ROW", "STATEMENT"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_table_without_key_is_refused_where_rows_would_be_logged_again(tmp_path, flavor, binlog_format):
+    """IDEMPOTENT mode does not help there: a replica that has the rows would get them a second time."""
+    with co_masters(flavor, binlog_format) as pair:
+        below = pair.add_replica(of=pair.b, name="c")
+        create = ["CREATE DATABASE d", "CREATE TABLE d.loose (a int)", "INSERT INTO d.loose VALUES (1), (1), (2)"]
+        pair.a.execute(create)
+        pair.wait()
+        good = image(pair.a, "d")
+        pair.b.execute("DELETE FROM loose WHERE a = 1", database="d", logged=False)
+        result = run(pair, tmp_path, "idempotent")
+        pair.wait()
+        assert image(pair.a, "d") == image(below, "d") == good
+        assert pair.links_healthy()
+        assert mode(below) == "STRICT"
+        if binlog_format == "ROW":
+            assert [table.reason for table in result.tables] == ["downstream_replicas"]
+        else:
+            assert not result.failed, result.message
+            assert image(pair.b, "d") == good
