@@ -12,10 +12,10 @@ import time
 
 import pymysql
 import pytest
-from integration_engine.repairing import FLAVORS, LENIENT, Rig, minimal_account
+from integration_engine.repairing import FLAVORS, LENIENT, Rig, endpoint, minimal_account
 from integration_engine.types_zoo import specimens
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import confirm, journal
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import confirm, journal, session
 
 FILM = "CREATE TABLE film (id int PRIMARY KEY, code varchar(20) UNIQUE, title text, stamp timestamp(6) NULL)"
 
@@ -536,3 +536,16 @@ def test_a_check_that_only_the_target_has_is_refused(pairs, fresh_database, tmp_
         )
         with Rig(pair, database, tmp_path) as rig, pytest.raises(Exception, match="check_mismatch"):
             rig.repair("t")
+
+
+@pytest.mark.parametrize("flavor", ["mariadb-10.11", "mysql-9"])
+def test_locks_of_a_vanished_client_do_not_outlive_minutes(pairs, flavor):
+    pair = pairs(flavor)
+    with session.connect(endpoint(pair.a), "source") as lock:
+        lock.begin()
+        assert lock.scalar("SELECT @@wait_timeout") == str(session.LOCKED_IDLE)
+        lock.commit()
+        assert int(lock.scalar("SELECT @@wait_timeout")) > 3600
+        lock.begin()
+        lock.roll_back()
+        assert int(lock.scalar("SELECT @@wait_timeout")) > 3600

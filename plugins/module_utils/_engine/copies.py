@@ -195,7 +195,7 @@ class _Run:
     def _log(self, jobs: t.Sequence[_Job], theirs: t.Mapping[bytes, int], shadow: Shadow) -> list[_Job]:
         """Lock, journal, log, release."""
         digests = [job.digest for job in jobs]
-        self.source_lock.execute("START TRANSACTION")
+        self.source_lock.begin()
         ours = self.rows.count(self.source_lock, digests, self.source_lock.dialect.share_lock)
         illegal = self.constraints.breaking(self.rows.digest, self.rows.table.name.sql, self.rows.equal_to(digests))
         steps = [_Step(job, ours.get(job.digest, 0), theirs.get(job.digest, 0)) for job in jobs]
@@ -222,7 +222,7 @@ class _Run:
         self.journal.flush()
         if wanted:
             shadow.log(self._statements(wanted))
-        self.source_lock.execute("COMMIT")
+        self.source_lock.commit()
         self.journal.committed([step.job.id for step in wanted])
         for step in wanted:
             self.inserted += max(0, step.ours - step.theirs)
@@ -244,7 +244,7 @@ class _Run:
 
     def _release(self) -> None:
         with contextlib.suppress(ServerError):
-            self.source_lock.execute("ROLLBACK")
+            self.source_lock.roll_back()
 
     def _verify(self, jobs: t.Sequence[_Job], drained: t.Callable[[], None]) -> None:
         """Drain replication and count the copies on both servers."""

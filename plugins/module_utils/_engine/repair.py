@@ -250,7 +250,7 @@ class _Run:
 
     def _log(self, jobs: t.Sequence[_Job], theirs: dict[Row, Row], shadow: Shadow) -> list[_Job]:
         """Lock, journal, log, release."""
-        self.source_lock.execute("START TRANSACTION")
+        self.source_lock.begin()
         ours = read_rows(self.source_lock, self.table, [job.key for job in jobs], self.source_lock.dialect.share_lock)
         steps = self._decide(jobs, ours, theirs)
         illegal = self.constraints.violations(list(ours))
@@ -266,7 +266,7 @@ class _Run:
         wanted = [step for step in steps if step.action in (_INSERTED, _UPDATED, _DELETED)]
         if wanted:
             shadow.log(list(self._statements(wanted)))
-        self.source_lock.execute("COMMIT")
+        self.source_lock.commit()
         self.journal.committed([step.job.id for step in wanted])
         return self._account(steps)
 
@@ -319,7 +319,7 @@ class _Run:
 
     def _release(self) -> None:
         with contextlib.suppress(ServerError):
-            self.source_lock.execute("ROLLBACK")
+            self.source_lock.roll_back()
 
     def _verify(self, jobs: t.Sequence[_Job]) -> None:
         """Drain replication and compare both copies."""

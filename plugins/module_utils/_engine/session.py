@@ -36,6 +36,11 @@ Row = tuple[t.Optional[bytes], ...]
 # that fails on the applier would stop replication instead.
 SQL_MODE = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION"
 
+# Seconds that a session may be idle, without and with rows locked. The latter is far longer than logging a batch
+# takes: were the lock given up before the logging transaction commits, the binlog order would not be the true one.
+_IDLE = 28800
+LOCKED_IDLE = 300
+
 _SETTINGS = {
     "sql_mode": f"'{SQL_MODE}'",
     "time_zone": "'+00:00'",
@@ -52,7 +57,7 @@ _SETTINGS = {
     "unique_checks": "1",
     "net_write_timeout": "600",
     "net_read_timeout": "600",
-    "wait_timeout": "28800",
+    "wait_timeout": str(_IDLE),
     # Seconds. The application goes first: we give up soon and try again.
     "innodb_lock_wait_timeout": "5",
     "lock_wait_timeout": "10",
@@ -107,6 +112,25 @@ class Session:
             self._connection.query(sql)
             result = self._connection._result
             return list(result.rows or ())
+
+    def begin(self) -> None:
+        """Start a transaction that will lock rows. Raises ServerError.
+
+        Should this host vanish in the midst of it, the server gives the locks up after LOCKED_IDLE seconds,
+        not after a working day.
+        """
+        self.execute(f"SET SESSION wait_timeout = {LOCKED_IDLE}")
+        self.execute("START TRANSACTION")
+
+    def commit(self) -> None:
+        """Commit what begin() started. Raises ServerError."""
+        self.execute("COMMIT")
+        self.execute(f"SET SESSION wait_timeout = {_IDLE}")
+
+    def roll_back(self) -> None:
+        """Give up what begin() started. Raises ServerError."""
+        self.execute("ROLLBACK")
+        self.execute(f"SET SESSION wait_timeout = {_IDLE}")
 
     def execute(self, sql: str) -> int:
         """Run a statement and return the number of rows it affected. Raises ServerError."""

@@ -236,7 +236,7 @@ class _Undo:
     def _transaction(self, work: _Work, batch: t.Sequence[Difference]) -> list[Difference]:
         table, session = work.table, work.session
         refused: list[tuple[Difference, str, str]] = []
-        session.execute("START TRANSACTION")
+        session.begin()
         try:
             ours = read_rows(session, table, [change.key for change in batch], "FOR UPDATE")
             there = [change for change in batch if ours.get(change.key) == change.target]
@@ -256,10 +256,10 @@ class _Undo:
             now = read_rows(session, table, [change.key for change in good])
             if any(now.get(change.key) != change.source for change in good):
                 raise _NotAsIntended("the server did not store what was written")
-            session.execute("COMMIT")
+            session.commit()
         except BaseException:
             with suppress(ServerError):
-                session.execute("ROLLBACK")
+                session.roll_back()
             raise
         for change, code, message in refused:
             self._refuse(table, change.key, code, message)

@@ -62,6 +62,15 @@ class FakeServer:
         self.said.append(sql)
         self.open = {"START TRANSACTION": True, "COMMIT": False, "ROLLBACK": False}.get(sql, self.open)
 
+    def begin(self):
+        self.execute("START TRANSACTION")
+
+    def commit(self):
+        self.execute("COMMIT")
+
+    def roll_back(self):
+        self.execute("ROLLBACK")
+
     def records(self, _sql):
         return []
 
