@@ -13,7 +13,14 @@ import pytest
 from integration_engine.support import servers
 from integration_engine.types_zoo import specimens
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import compare, options, report
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import (
+    compare,
+    confirm,
+    options,
+    report,
+    schema,
+    session,
+)
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Undecided, UsageError
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.pace import ChunkSizer
@@ -487,3 +494,27 @@ def test_floats_can_be_rounded_before_they_are_compared(pairs, fresh_database, f
     assert rounded.different + rounded.missing == 1
     assert [row.key["id"] for row in rounded.sample] == ([2] if keyed else [2, 2])
     assert coarse.status == report.IDENTICAL
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_row_on_its_way_is_no_drift(pairs, fresh_database, flavor, direction):
+    """Law 3: fails when the fence is taken out of confirm()."""
+    pair = pairs(flavor)
+    upstream, downstream = (pair.a, pair.b) if direction == "forward" else (pair.b, pair.a)
+    with fresh_database(pair) as database:
+        pair.a.execute(["CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t VALUES (1, 1), (2, 2)"], database=database)
+        pair.wait()
+        pair.b.execute("UPDATE t SET v = 0 WHERE id = 2", database=database, logged=False)
+        downstream.stop_replica()
+        upstream.execute(["UPDATE t SET v = 7 WHERE id = 1", "INSERT INTO t VALUES (3, 3)"], database=database)
+
+        def fence():
+            downstream.start_replica()
+            pair.wait()
+
+        login = servers(pair).target
+        with session.connect(login.at(pair.a.host, pair.a.port), "source") as source, session.connect(login, "target") as target:
+            table = schema.read_tables(source, [database])[schema.TableName(database, "t")]
+            found = confirm.confirm(source, target, table, [(b"1",), (b"2",), (b"3",)], fence)
+    assert [(each.kind, each.key) for each in found] == [(confirm.DIFFERENT, (b"2",))]
