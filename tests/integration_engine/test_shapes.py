@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
@@ -13,7 +14,7 @@ import pytest
 from integration_engine.support import servers
 from integration_engine.test_compare import SevenRows, check, verdict
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import compare, options, report
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import compare, options, report, throttle
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
@@ -108,17 +109,23 @@ def test_sequences_and_views_are_left_out_with_the_reason(pairs, fresh_database)
 def test_a_table_changed_in_mid_run_gets_a_clear_status(pairs, fresh_database, flavor, change, monkeypatch):
     monkeypatch.setattr(compare, "ChunkSizer", SevenRows)
     pair = pairs(flavor)
+    chunks = itertools.count()
+
+    def change_it(_throttle):
+        if next(chunks) == 20:
+            pair.a.execute(change, database=database)
+            pair.wait()
+
+    monkeypatch.setattr(throttle.Throttle, "wait", change_it)
     with fresh_database(pair) as database:
-        rows = ", ".join(f"({n}, {n})" for n in range(4000))
+        rows = ", ".join(f"({n}, {n})" for n in range(1000))
         pair.a.execute(
             ["CREATE TABLE t (id int PRIMARY KEY, v int)", f"INSERT INTO t VALUES {rows}", "ANALYZE TABLE t"],
             database=database,
         )
         pair.wait()
-        timer = threading.Timer(0.4, lambda: pair.a.execute(change, database=database))
-        timer.start()
         found = verdict(check(pair, database), "t")
-        timer.join()
+        assert next(chunks) > 20
         pair.wait()
         assert pair.links_healthy()
     if change.startswith("TRUNCATE"):
