@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from integration_engine.support import CHECK_GRANTS, PASSWORD, REPAIR_GRANTS, image, servers
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, UsageError
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, sync, undo
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.options import Pace, Repair, Selection
 from sandbox import Topology
@@ -80,9 +80,9 @@ def test_a_check_of_named_databases(pairs, fresh_database, flavor, through_role)
         with account(pair, *rights, [f"{database}.*"], through_role) as login:
             report = checksum.run(servers(pair, **login), chosen, Pace(), 1)
             assert [(table.status, table.missing, table.extra) for table in report.tables] == [("drift", 1, 1)]
-            with pytest.raises(Refusal, match=f"GRANT SELECT, TRIGGER ON `{other}`") as refused:
+            # Of a database it may not see at all, nobody can tell the account whether it exists.
+            with pytest.raises(UsageError, match="SELECT on it"):
                 checksum.run(servers(pair, **login), Selection(tables=(f"{other}.t",)), Pace(), 1)
-            assert refused.value.code == "missing_grant_check"
         # Rights on the one table that is meant are enough.
         with account(pair, *rights, [f"{database}.film"], through_role) as login:
             report = checksum.run(servers(pair, **login), Selection(tables=(f"{database}.film",)), Pace(), 1)

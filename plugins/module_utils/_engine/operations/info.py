@@ -87,7 +87,7 @@ def _look(
         rights["source"],
         rights["target"],
         source_named=servers.source.is_named,
-        databases=databases,
+        databases=_visible(databases, source, target),
         errant_gtids=errant_gtids(source, target, pair),
         repair=for_repair,
         downstream=downstream,
@@ -95,6 +95,12 @@ def _look(
         target_traces=read_traces(target, with_tables),
     )
     return pair, judge(evidence)
+
+
+def _visible(databases: tuple[str, ...], *sessions: Session) -> tuple[str, ...]:
+    """Those that an account sees: to grant rights on one that may not exist would be no advice (selection.py says so)."""
+    seen = {row["Database"] for session in sessions for row in session.records("SHOW DATABASES")}
+    return tuple(name for name in databases if name in seen)
 
 
 def _hazard(problem: ReplError) -> Hazard:
