@@ -33,6 +33,7 @@ from .present import key_text
 from .schema import Table
 from .session import Row, Session
 from .shadow import Shadow, prepare
+from .spool import gather
 
 # Row values of one batch, and the bytes of all their copies: one reading of the table for each batch.
 _BATCH_VALUES = 2000
@@ -54,7 +55,7 @@ def repair_copies(
     source_log: Session,
     target: Session,
     table: Table,
-    changes: t.Sequence[Difference],
+    changes: t.Collection[Difference],
     journal: Writer,
     fence: t.Callable[[], None],
     check_links: t.Callable[[], None],
@@ -70,6 +71,7 @@ def repair_copies(
                 f"{table.name} has no key, and {change.source_copies} copies of one row would be written at once.",
                 "Add a primary key.",
             )
+    changes = gather(changes)
     check_links()
     packet = rewrite.largest_packet(source_log, target)
     rewrite.refuse_too_large(table, changes, packet)

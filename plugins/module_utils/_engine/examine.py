@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from . import compare, confirm, fingerprint, multiset, schema
 from .crew import Crew
@@ -20,6 +20,7 @@ from .report import ERROR, SKIPPED, UNDECIDED, TableReport
 from .schema import Table
 from .selection import Selected, ignored_columns
 from .session import Row
+from .spool import SpoolFile
 from .state import StateFile
 from .tally import Tally
 
@@ -37,7 +38,7 @@ class Examination:
     report: TableReport
     table: Table | None = None
     target_table: Table | None = None
-    differences: tuple[confirm.Difference, ...] = ()
+    differences: t.Collection[confirm.Difference] = ()
     stale: int = 0
 
 
@@ -58,6 +59,7 @@ class Examiner:
     sample_rows: int
     state: StateFile
     tell: t.Callable[[Table, confirm.Difference], None]
+    spool: SpoolFile = field(default_factory=SpoolFile)
 
     def examine(self, selected: Selected, keep: int) -> Examination:
         """Compare one table. ``keep``: how many confirmed differences are handed on; all are counted."""
@@ -81,14 +83,14 @@ class Examiner:
         finished = self.state.finished(table)
         if finished:
             return Examination(finished, table, target_table)
-        tally = Tally(table, self.sample_rows, keep, self.tell)
+        tally = Tally(table, self.sample_rows, keep, self.tell, self.spool)
         if table.key is None:
             self._examine_multiset(table, target_table, tally)
         else:
             self._examine_keyed(KeySpace(table, table.key), target_table, tally)
         found = tally.report()
         self.state.note(table, None, found, finished=True)
-        return Examination(found, table, target_table, tuple(tally.kept))
+        return Examination(found, table, target_table, tally.kept)
 
     def _examine_keyed(self, space: KeySpace, target_table: Table, tally: Tally) -> None:
         table, scouts = space.table, self.crew.ready()

@@ -17,6 +17,7 @@ from .options import Repair
 from .recipes import PLAIN, Recipe
 from .report import Changes
 from .schema import Table
+from .spool import Differences, gather
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class TablePlan:
     """The rows of one table that will be put right, and how many the user wants left alone."""
 
     table: Table
-    changes: tuple[Difference, ...]
+    changes: Differences
     left_alone: int = 0
     recipe: Recipe = PLAIN
 
@@ -32,10 +33,8 @@ class TablePlan:
     def counts(self) -> Changes:
         """The plan in numbers, from the target's point of view."""
 
-        def count(kind: str) -> int:
-            return sum(change.rows for change in self.changes if change.kind == kind)
-
-        return Changes(count(MISSING), count(DIFFERENT), count(EXTRA), self.left_alone)
+        rows = self.changes.rows
+        return Changes(rows[MISSING], rows[DIFFERENT], rows[EXTRA], self.left_alone)
 
 
 def plan_table(examination: Examination, repair: Repair, rows_below: bool = False) -> TablePlan | None:
@@ -47,9 +46,10 @@ def plan_table(examination: Examination, repair: Repair, rows_below: bool = Fals
     table, target_table = examination.table, examination.target_table
     if table is None or target_table is None or not (examination.differences or examination.stale):
         return None
-    keep_extra = repair.extra_rows == "keep"
-    changes = tuple(each for each in examination.differences if not (keep_extra and each.kind == EXTRA))
-    if examination.differences:
+    found = gather(examination.differences)
+    kept = found.rows[EXTRA] if repair.extra_rows == "keep" else 0
+    changes = Differences(each for each in found if each.kind != EXTRA) if kept else found
+    if found:
         _refuse_unsafe(table, target_table, changes)
         if rows_below and table.key is None:
             raise TableProblem(
@@ -57,7 +57,6 @@ def plan_table(examination: Examination, repair: Repair, rows_below: bool = Fals
                 f"{table.name} has no key; replicas below the target would get inserted rows a second time.",
                 "Detach them for the time of the repair, or add a primary key.",
             )
-    kept = sum(each.rows for each in examination.differences if keep_extra and each.kind == EXTRA)
     return TablePlan(table, changes, kept + examination.stale, recipes.choose_for(table, target_table, changes))
 
 
@@ -77,7 +76,7 @@ def check_caps(plans: t.Iterable[TablePlan], repair: Repair) -> None:
             )
 
 
-def _refuse_unsafe(table: Table, target_table: Table, changes: t.Sequence[Difference]) -> None:
+def _refuse_unsafe(table: Table, target_table: Table, changes: t.Iterable[Difference]) -> None:
     if table.key is None and not all(change.digest for change in changes):
         raise TableProblem(
             "no_key",

@@ -29,9 +29,13 @@ from .errors import Refusal, UsageError
 from .facts import ServerFacts
 from .schema import Table, TableName
 from .session import Row
+from .spool import Spool, SpoolFile, row_bytes
 
 FORMAT = "comaster.mysql_repl plan"
 VERSION = 1
+
+# Of both images' fingerprints, in memory.
+_DIGESTS_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,27 @@ class PlannedTable:
 
     name: TableName
     shape: str
-    rows: tuple[PlannedRow, ...]
+    rows: t.Collection[PlannedRow]
+
+
+class _Rows:
+    """Planned rows in bounded memory."""
+
+    def __init__(self, file: SpoolFile) -> None:
+        self._spool = Spool(file)
+
+    def append(self, row: PlannedRow) -> None:
+        self._spool.append((row.kind, row.key, row.source, row.target), row_bytes(row.key) + _DIGESTS_BYTES)
+
+    def __len__(self) -> int:
+        return len(self._spool)
+
+    def __iter__(self) -> t.Iterator[PlannedRow]:
+        for record in self._spool:
+            yield PlannedRow(*record)
+
+    def __contains__(self, row: object) -> bool:
+        return any(each == row for each in self)
 
 
 class Writer:
@@ -141,7 +165,8 @@ def read(path: str, source: ServerFacts, target: ServerFacts, limit: int) -> tup
     """
     path = os.path.abspath(os.path.expanduser(path))
     tables: dict[int, dict[str, t.Any]] = {}
-    rows: dict[int, list[PlannedRow]] = {}
+    rows: dict[int, _Rows] = {}
+    spool = SpoolFile()
     count, ended, line = 0, False, 1
     try:
         with open(path, encoding="ascii") as file:
@@ -153,7 +178,7 @@ def read(path: str, source: ServerFacts, target: ServerFacts, limit: int) -> tup
                     raise ValueError("something follows its end")
                 if said["is"] == "table":
                     tables[said["id"]] = said
-                    rows[said["id"]] = []
+                    rows[said["id"]] = _Rows(spool)
                 elif said["is"] == "row":
                     count += 1
                     if count > limit:
@@ -179,8 +204,7 @@ def read(path: str, source: ServerFacts, target: ServerFacts, limit: int) -> tup
             "Name the plan_file that a check wrote.",
         ) from exc
     return tuple(
-        PlannedTable(TableName(said["database"], said["table"]), said["shape"], tuple(rows[number]))
-        for number, said in tables.items()
+        PlannedTable(TableName(said["database"], said["table"]), said["shape"], rows[number]) for number, said in tables.items()
     )
 
 

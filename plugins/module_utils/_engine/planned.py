@@ -18,6 +18,7 @@ from .lanes import Lane
 from .planfile import PlannedTable
 from .report import ERROR, UNDECIDED, TableReport
 from .schema import Table, read_tables
+from .spool import in_batches
 from .tally import Tally
 
 # Planned keys read again at once.
@@ -69,8 +70,7 @@ def _examine(
         )
     tally = Tally(table, sample_rows, len(planned.rows))
     healed = changed = 0
-    for start in range(0, len(planned.rows), _KEYS_AT_ONCE):
-        some = planned.rows[start : start + _KEYS_AT_ONCE]
+    for some in in_batches(planned.rows, _KEYS_AT_ONCE):
         now = {each.key: each for each in confirm(lane.source, lane.target, table, [row.key for row in some], fence)}
         standing: list[Difference] = []
         for row in some:
@@ -86,7 +86,7 @@ def _examine(
     if healed or changed:
         said = f"{healed} planned rows are equal now and {changed} differ otherwise than planned; these were left alone."
         report = replace(report, reason="stale_rows", message=said)
-    return Examination(report, table, target_table, tuple(tally.kept), stale=healed + changed)
+    return Examination(report, table, target_table, tally.kept, stale=healed + changed)
 
 
 def _problem(planned: PlannedTable, status: str, problem: ReplError) -> TableReport:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import typing as t
 
 from . import codec
@@ -17,6 +19,9 @@ from .session import Row
 
 # Rows of one table that a diff shows; the rest is counted in its last line.
 _DIFF_ROWS = 500
+
+# Rows of which these are the first in order of the key: more are not looked at only to be left out.
+_ORDERED_ROWS = 20_000
 
 
 def sample(table: Table, difference: Difference) -> SampleRow:
@@ -32,10 +37,11 @@ def sample(table: Table, difference: Difference) -> SampleRow:
     )
 
 
-def diff(table: Table, differences: t.Sequence[Difference], source_address: str, target_address: str) -> DiffBlock:
-    """The target's rows before and after, one line a row, in order of the key."""
-    ordered = sorted(differences, key=lambda difference: _sort_key(table, difference.key))
-    shown, left_out = ordered[:_DIFF_ROWS], len(ordered) - _DIFF_ROWS
+def diff(table: Table, differences: t.Collection[Difference], source_address: str, target_address: str) -> DiffBlock:
+    """The target's rows before and after, one line a row, in order of the key; of very many, some from the beginning."""
+    first = itertools.islice(differences, _ORDERED_ROWS)
+    shown = heapq.nsmallest(_DIFF_ROWS, first, key=lambda difference: _sort_key(table, difference.key))
+    left_out = len(differences) - len(shown)
     before = [_line(table, each, each.target) for each in shown if each.kind != MISSING]
     after = [_line(table, each, each.source) for each in shown if each.kind != EXTRA]
     if left_out > 0:

@@ -32,9 +32,10 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from .confirm import DIFFERENT, EXTRA, MISSING, Difference
+from .confirm import DIFFERENT, EXTRA, MISSING
 from .errors import TableProblem
 from .schema import Table, Trigger
+from .spool import Differences
 
 REPLACE, INSERT, UPDATE, DELETE = "REPLACE", "INSERT IGNORE", "UPDATE IGNORE", "DELETE"
 
@@ -72,10 +73,13 @@ def choose(triggers: t.Iterable[Trigger], has_key: bool = True) -> Recipe:
     return Recipe(None if "INSERT" in events else INSERT, None if "UPDATE" in events else UPDATE, extra)
 
 
-def choose_for(table: Table, target_table: Table, changes: t.Iterable[Difference]) -> Recipe:
+def choose_for(table: Table, target_table: Table, changes: Differences) -> Recipe:
     """Choose the statements for a plan. Raises TableProblem ``triggers`` when a row of it has none."""
     recipe = choose(target_table.triggers, table.key is not None)
-    kinds = {MISSING if table.key is None and change.source_copies else change.kind for change in changes}
+    if table.key is None:
+        kinds = {MISSING if change.source_copies else change.kind for change in changes}
+    else:
+        kinds = {kind for kind, rows in changes.rows.items() if rows}
     without = [kind for kind in (MISSING, DIFFERENT, EXTRA) if kind in kinds and recipe.verb(kind) is None]
     if without:
         listed = ", ".join(f"{trigger.name} ({trigger.timing} {trigger.event})" for trigger in target_table.triggers)

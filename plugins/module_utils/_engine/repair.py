@@ -32,6 +32,7 @@ from .recipes import DELETE, INSERT, PLAIN, REPLACE, UPDATE, Recipe
 from .schema import Key, Table
 from .session import Row, Session
 from .shadow import Shadow, prepare
+from .spool import gather
 
 # Bytes of row images in one batch: bounds memory, the transaction and the time the lock is held.
 _BATCH_BYTES = 4 << 20
@@ -60,7 +61,7 @@ def repair_table(
     source_log: Session,
     target: Session,
     table: Table,
-    changes: t.Sequence[Difference],
+    changes: t.Collection[Difference],
     batch_rows: int,
     journal: Writer,
     fence: t.Callable[[], None],
@@ -76,6 +77,7 @@ def repair_table(
     Refusal ``journal_unwritable`` or ``broken_link``, ServerError. What goes wrong later is in the result.
     """
     _refuse_unsafe(table)
+    changes = gather(changes)
     check_links()
     packet = rewrite.largest_packet(source_log, target)
     rewrite.refuse_too_large(table, changes, packet)
@@ -193,7 +195,7 @@ class _Run:
             self._release()
             self.stopped = exc
 
-    def result(self, changes: t.Sequence[Difference]) -> TableRepair:
+    def result(self, changes: t.Iterable[Difference]) -> TableRepair:
         """Sum up."""
         return TableRepair(
             **self.counts,

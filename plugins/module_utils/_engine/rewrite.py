@@ -22,6 +22,7 @@ from .multiset import Rows
 from .recipes import PLAIN, REPLACE, UPDATE, Recipe
 from .schema import Column, Key, Table
 from .session import Row, Session
+from .spool import Differences, row_bytes
 
 #: Bytes of one statement, typically; a single row may be larger, up to ``max_allowed_packet``.
 STATEMENT_BYTES = 1 << 20
@@ -100,11 +101,12 @@ def _preview(table: Table, change: Difference, recipe: Recipe) -> t.Iterator[str
         yield _head(recipe.verb(change.kind) or REPLACE, table, name) + _values(table, change.source)
 
 
-def refuse_too_large(table: Table, changes: t.Iterable[Difference], packet: int) -> None:
+def refuse_too_large(table: Table, changes: Differences, packet: int) -> None:
     """Raise TableProblem ``row_too_large`` when a row of the plan fits into no statement."""
-    for change in changes:
-        # Hex doubles a value; shorter rows cannot come near the limit.
-        if change.source and 2 * sum(len(value) for value in change.source if value) > packet // 2:
+    # Hex doubles a value; shorter rows cannot come near the limit.
+    limit = packet // 4
+    for change in changes if changes.largest > limit else ():
+        if change.source and row_bytes(change.source) > limit:
             list(replaces(table, [change.source], packet))
 
 

@@ -14,6 +14,7 @@ from .keyspace import KeySpace
 from .report import DRIFT, IDENTICAL, SampleRow, TableReport
 from .schema import Table
 from .session import Row
+from .spool import Differences, SpoolFile
 
 
 class Tally:
@@ -25,6 +26,7 @@ class Tally:
         sample_rows: int,
         keep: int,
         tell: t.Callable[[Table, Difference], None] = lambda table, difference: None,
+        spool: SpoolFile | None = None,
     ) -> None:
         self._table = table
         self._sample_rows = sample_rows
@@ -36,7 +38,7 @@ class Tally:
         self.rows = 0
         self.chunks = 0
         self.sample: list[SampleRow] = []
-        self.kept: list[Difference] = []
+        self.kept = Differences(file=spool)
 
     def resume(self, report: TableReport) -> None:
         """Go on from what an earlier run had found."""

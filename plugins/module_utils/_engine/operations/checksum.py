@@ -19,6 +19,7 @@ from ..options import Pace, Selection, Servers
 from ..report import IDENTICAL, SKIPPED, UNDECIDED, ChecksumReport, ServerReport, TableReport, summarize
 from ..schema import Table
 from ..selection import Selected, named_databases, select
+from ..spool import SpoolFile
 from ..state import StateFile
 from ..throttle import Throttle
 from ..topology import OpenPair, Pair, ServerFacts, open_pair
@@ -76,8 +77,9 @@ def examine_all(
     throttle = Throttle(pace, connections.source, connections.target)
     state = StateFile(pace.state_file, (pair.source.identity, pair.target.identity, selection))
     found: list[Examination] = []
+    spool = SpoolFile()
     with Crew(connections.new_source, connections.new_target, pace.workers) as crew:
-        examiner = Examiner(crew, selection, pace, fence, throttle.wait, sample_rows, state, tell)
+        examiner = Examiner(crew, selection, pace, fence, throttle.wait, sample_rows, state, tell, spool)
         for selected in chosen:
             filtered = pair.filter_on(selected.name.database, selected.name.table)
             if filtered:

@@ -26,6 +26,7 @@ from ..plan import TablePlan, check_caps
 from ..report import Changes, DiffBlock
 from ..schema import Table, TableName
 from ..session import Row, Session
+from ..spool import Differences, in_batches
 from ..topology import OpenPair, Pair, open_pair
 from . import info
 from .sync import journal_header, only_run
@@ -152,11 +153,12 @@ class _Undo:
                 code, message = problem
                 self._refused += [RefusedRow(str(described.name), _shown(entry), code, message) for entry in entries]
                 continue
-            changes: list[Difference] = []
-            for start in range(0, len(entries), self._limits.batch_rows):
-                changes += self._look(table, entries[start : start + self._limits.batch_rows])
+            changes = Differences()
+            for some in in_batches(entries, self._limits.batch_rows):
+                for change in self._look(table, some):
+                    changes.append(change)
             if changes:
-                self.plans.append(TablePlan(table, tuple(changes)))
+                self.plans.append(TablePlan(table, changes))
             if sum(plan.counts.total for plan in self.plans) > self._limits.max_changes:
                 return
 
@@ -205,8 +207,8 @@ class _Undo:
         ids = dict(zip((change.key for change in plan.changes), writer.plan(table, plan.changes)))
         session.execute(f"USE {sqltext.quote_name(table.name.database)}")
         put_off: list[Difference] = []
-        for start in range(0, len(plan.changes), self._limits.batch_rows):
-            put_off += self._batch(work, plan.changes[start : start + self._limits.batch_rows], writer, ids)
+        for some in in_batches(plan.changes, self._limits.batch_rows):
+            put_off += self._batch(work, some, writer, ids)
         # Together: rows that waited for one another's unique values, and were in different batches.
         for change in self._batch(work, put_off, writer, ids) if put_off else ():
             self._refuse(table, change.key, "not_undone", work.problems[change.key])
@@ -216,7 +218,7 @@ class _Undo:
         done, failed = self._write(work, batch)
         writer.committed([ids[change.key] for change in done])
         writer.flush()
-        self._done += TablePlan(work.table, tuple(done)).counts
+        self._done += TablePlan(work.table, Differences(done)).counts
         self._verify(work.table, done, writer, ids)
         return failed
 

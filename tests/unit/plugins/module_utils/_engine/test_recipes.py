@@ -21,6 +21,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema
     TableName,
     Trigger,
 )
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.spool import Differences
 
 EVENTS = ("INSERT", "UPDATE", "DELETE")
 # What the servers fire for each statement, as far as it may run against a row that is not there or is in the way.
@@ -63,9 +64,9 @@ def test_only_the_rows_of_the_plan_count():
     target = table(["INSERT"])
     extra = Difference("extra", (b"1",), None, (b"1",))
     missing = Difference("missing", (b"2",), (b"2",), None)
-    assert recipes.choose_for(table(), target, [extra]).extra == "DELETE"
+    assert recipes.choose_for(table(), target, Differences([extra])).extra == "DELETE"
     with pytest.raises(TableProblem, match=r"missing rows .*on_insert \(AFTER INSERT\)") as caught:
-        recipes.choose_for(table(), target, [extra, missing])
+        recipes.choose_for(table(), target, Differences([extra, missing]))
     assert caught.value.code == "triggers"
 
 
@@ -73,6 +74,6 @@ def test_fewer_copies_still_take_an_insert():
     fewer = Difference("extra", (b"1",), (b"1",), (b"1",), source_copies=1, target_copies=2, digest=b"x")
     none = Difference("extra", (b"1",), None, (b"1",), source_copies=0, target_copies=2, digest=b"x")
     loose, target = table(key=False), table(["INSERT"], key=False)
-    recipes.choose_for(loose, target, [none])
+    recipes.choose_for(loose, target, Differences([none]))
     with pytest.raises(TableProblem, match="triggers"):
-        recipes.choose_for(loose, target, [none, fewer])
+        recipes.choose_for(loose, target, Differences([none, fewer]))

@@ -18,6 +18,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema
     Table,
     TableName,
 )
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.spool import Differences
 
 PACKET = 1 << 24
 
@@ -87,11 +88,11 @@ def test_a_large_row_has_a_statement_of_its_own_up_to_the_packet():
     ]
     with pytest.raises(TableProblem, match="row_too_large"):
         list(rewrite.replaces(FILM, rows, 4_000_000))
-    changes = [Difference("missing", row[:1], row, None) for row in rows]
+    changes = Differences(Difference("missing", row[:1], row, None) for row in rows)
     rewrite.refuse_too_large(FILM, changes, PACKET)
     with pytest.raises(TableProblem, match="row_too_large"):
         rewrite.refuse_too_large(FILM, changes, 4_000_000)
-    rewrite.refuse_too_large(FILM, [Difference("extra", (b"2",), None, rows[1])], 4_000_000)
+    rewrite.refuse_too_large(FILM, Differences([Difference("extra", (b"2",), None, rows[1])]), 4_000_000)
 
 
 def test_preview_is_one_statement_a_row_with_the_full_name():

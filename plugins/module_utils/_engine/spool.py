@@ -1,0 +1,157 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""More rows than memory should hold: kept in order, appended to, read any number of times.
+
+The first few stay in memory, the rest goes to a file that has no name: nobody else can open it, and it is gone when the
+process ends, however it ends. It lies in $TMPDIR, else in /var/tmp (a /tmp is often memory itself).
+"""
+
+from __future__ import annotations
+
+import itertools
+import marshal
+import os
+import tempfile
+import typing as t
+import weakref
+from collections import Counter
+
+from .confirm import Difference
+from .errors import Refusal
+from .session import Row
+
+# Bytes of the rows that are written, and read again, at once.
+_BLOCK_BYTES = 256 << 10
+
+# Bytes that a record takes besides its values, about.
+_RECORD_BYTES = 64
+
+#: What a spool keeps: nested tuples of bytes, text, numbers and None.
+Record = tuple[t.Any, ...]
+
+
+class SpoolFile:
+    """An unnamed temporary file, made when it is first written to. Several spools may share one."""
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+        self._end = 0
+
+    def append(self, data: bytes) -> int:
+        """Write at the end; returns where. Raises Refusal ``no_room``."""
+        place = self._end
+        directory = _directory()
+        try:
+            if self._descriptor is None:
+                self._descriptor, name = tempfile.mkstemp(prefix=".mysql_repl-", dir=directory)
+                weakref.finalize(self, os.close, self._descriptor)
+                os.unlink(name)
+            view = memoryview(data)
+            while view:
+                written = os.pwrite(self._descriptor, view, self._end)
+                self._end += written
+                view = view[written:]
+        except OSError as exc:
+            raise Refusal(
+                "no_room",
+                f"the rows of the plan do not fit into {directory}: {exc.strerror or exc}.",
+                "Set TMPDIR to a directory with more room, or repair fewer tables at once.",
+            ) from exc
+        return place
+
+    def read(self, place: int, size: int) -> bytes:
+        """Read what append() wrote there. Any thread may, at any time."""
+        return os.pread(t.cast(int, self._descriptor), size, place)
+
+
+class Spool:
+    """Records in the order they came. Memory: one block, and a few bytes for each block in the file.
+
+    May be read while it is appended to: what comes later is not read.
+    """
+
+    def __init__(self, file: SpoolFile | None = None) -> None:
+        self._file = file or SpoolFile()
+        self._blocks: list[tuple[int, int]] = []
+        self._last: list[Record] = []
+        self._size = 0
+        self._length = 0
+
+    def append(self, record: Record, size: int) -> None:
+        """Keep a record of about ``size`` bytes. Raises Refusal ``no_room``."""
+        self._last.append(record)
+        self._length += 1
+        self._size += size + _RECORD_BYTES
+        if self._size >= _BLOCK_BYTES:
+            data = marshal.dumps(self._last)
+            self._blocks.append((self._file.append(data), len(data)))
+            self._last, self._size = [], 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> t.Iterator[Record]:
+        blocks, last = tuple(self._blocks), tuple(self._last)
+        for place, size in blocks:
+            # Our own data of this very process: no name led anybody else to the file.
+            yield from marshal.loads(self._file.read(place, size))
+        yield from last
+
+
+class Differences:
+    """Confirmed differences of one table, in the order they were found, in bounded memory; counted by kind."""
+
+    def __init__(self, differences: t.Iterable[Difference] = (), file: SpoolFile | None = None) -> None:
+        self._spool = Spool(file)
+        #: Rows of the target concerned, by kind.
+        self.rows: Counter[str] = Counter()
+        #: Bytes of the values of the largest row that the source has.
+        self.largest = 0
+        for difference in differences:
+            self.append(difference)
+
+    def append(self, difference: Difference) -> None:
+        """Keep one more. Raises Refusal ``no_room``."""
+        self.rows[difference.kind] += difference.rows
+        values = (difference.kind, difference.key, difference.source, difference.target)
+        copies = (difference.source_copies, difference.target_copies, difference.digest)
+        size = row_bytes(difference.source)
+        self.largest = max(self.largest, size)
+        self._spool.append(values + copies, size + row_bytes(difference.target))
+
+    def __len__(self) -> int:
+        return len(self._spool)
+
+    def __iter__(self) -> t.Iterator[Difference]:
+        for record in self._spool:
+            yield Difference(*record)
+
+    def __contains__(self, other: object) -> bool:
+        return any(each == other for each in self)
+
+
+def gather(differences: t.Iterable[Difference]) -> Differences:
+    """The same in bounded memory, if they are not already."""
+    return differences if isinstance(differences, Differences) else Differences(differences)
+
+
+T = t.TypeVar("T")
+
+
+def in_batches(items: t.Iterable[T], most: int) -> t.Iterator[list[T]]:
+    """The items in lists of at most so many, none of them empty."""
+    rest = iter(items)
+    while some := list(itertools.islice(rest, most)):
+        yield some
+
+
+def row_bytes(row: Row | None) -> int:
+    """Bytes of all values of a row."""
+    return sum([len(value) for value in row if value]) if row else 0
+
+
+def _directory() -> str:
+    wanted = os.environ.get("TMPDIR") or "/var/tmp"
+    return wanted if os.access(wanted, os.W_OK | os.X_OK) else tempfile.gettempdir()
