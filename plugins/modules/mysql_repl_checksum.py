@@ -172,6 +172,34 @@ tables:
           description: Numbers of equal rows on both sides in a table without a key, whose RV(tables[].sample[].key) is the whole row.
           type: dict
           sample: {source: 2, target: 1}
+    positions:
+      description:
+        - Where in the order of the key the differences lie, in at most 100 stretches of the table. Good enough to see whether
+          they are scattered, in one place or at the end.
+        - Empty for a table without a key.
+      type: list
+      elements: dict
+      contains:
+        start:
+          description: Fraction of the table's rows that lie before the stretch, from 0 to 1.
+          type: float
+          sample: 0.016
+        end:
+          description: Fraction of the table's rows up to its end.
+          type: float
+          sample: 0.017
+        missing:
+          description: Rows in it that only the source has.
+          type: int
+          sample: 1
+        extra:
+          description: Rows in it that only the target has.
+          type: int
+          sample: 0
+        different:
+          description: Rows in it that both have, and that differ.
+          type: int
+          sample: 0
     chunks:
       description: Pieces in which it was read.
       type: int
@@ -201,6 +229,9 @@ tables:
           columns: [rental_rate]
           source: {rental_rate: "2.99"}
           target: {rental_rate: "0.99"}
+      positions:
+        - {start: 0.016, end: 0.017, missing: 1, extra: 0, different: 0}
+        - {start: 0.041, end: 0.042, missing: 0, extra: 0, different: 1}
       chunks: 1
       seconds: 0.012
 summary:

@@ -182,6 +182,44 @@ def test_chunks_leave_no_gap(pairs, fresh_database, flavor, monkeypatch):
         found = verdict(check(pair, database), "t")
     assert found.chunks > 50
     assert (found.rows, found.missing, found.extra, found.different) == (500, 0, 2, 167)
+    marks = found.positions
+    assert 50 < len(marks) <= 100
+    assert [mark.start for mark in marks] == sorted(mark.start for mark in marks)
+    assert (sum(mark.extra for mark in marks), sum(mark.different for mark in marks)) == (2, 167)
+    assert (marks[0].extra, marks[-1].extra, marks[0].start, marks[-1].end) == (1, 1, 0, 1)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_it_is_told_where_in_key_order_the_drift_lies(pairs, fresh_database, flavor):
+    """One chunk, so that only the rows around a suspect can tell."""
+    pair = pairs(flavor)
+    drifted = (100, 2500, 2501, 3900)
+    names = "abcdefghij"
+    with fresh_database(pair) as database:
+        rows = ", ".join(f"({n * 1000}, {n})" for n in range(4000))
+        words = ", ".join(f"('{''.join(names[int(digit)] for digit in f'{n:04}')}', {n})" for n in range(4000))
+        pair.a.execute(
+            [
+                "CREATE TABLE numbers (id int PRIMARY KEY, v int)",
+                "CREATE TABLE words (id varchar(9) PRIMARY KEY, v int)",
+                f"INSERT INTO numbers VALUES {rows}",
+                f"INSERT INTO words VALUES {words}",
+                "ANALYZE TABLE numbers, words",
+            ],
+            database=database,
+        )
+        pair.wait()
+        pair.b.execute(
+            [f"UPDATE {table} SET v = -1 WHERE v IN {drifted}" for table in ("numbers", "words")],
+            database=database,
+            logged=False,
+        )
+        result = check(pair, database)
+    for table in result.tables:
+        assert (table.chunks, table.different) == (1, 4)
+        assert sum(mark.different for mark in table.positions) == 4
+        places = [mark.start for mark in table.positions for _row in range(mark.different)]
+        assert [abs(place - row / 4000) < 0.05 for place, row in zip(places, drifted)] == [True] * 4, places
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
@@ -456,6 +494,7 @@ def test_a_run_that_was_ended_goes_on_from_its_state_file(pairs, fresh_database,
         assert (found["a"].rows, found["a"].different, found["a"].missing) == (200, 2, 0)
         assert (found["b"].rows, found["b"].different, found["b"].missing) == (200, 0, 2)
         assert [row.key["id"] for row in found["a"].sample] == [3, 190]
+        assert [(mark.start, mark.different) for mark in found["a"].positions] == [(0.015, 1), (0.95, 1)]
 
         # An altered table is read from its beginning; another question too.
         looks["allowed"] = 10

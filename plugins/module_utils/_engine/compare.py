@@ -38,13 +38,14 @@ _ROWS_IN_MEMORY = 20_000
 class Chunk:
     """One compared range: rows the source has there, and keys whose rows seem to differ.
 
-    ``number`` counts the chunks in key order from 0.
+    ``number`` counts the chunks in key order from 0. A suspect comes with the fraction (0 to 1) of the
+    chunk's rows that lie before it, about.
     """
 
     number: int
     span: KeyRange
     rows: int
-    suspects: tuple[Row, ...]
+    suspects: dict[Row, float]
     seconds: float
 
 
@@ -127,19 +128,24 @@ def _compare_chunk(
     seconds = time.monotonic() - started
     found = sum(bucket.rows for bucket in ours.values())
     if ours == theirs:
-        return Chunk(number, span, found, (), seconds)
+        return Chunk(number, span, found, {}, seconds)
     largest = max(found, sum(bucket.rows for bucket in theirs.values()))
     if buckets == 1 and largest > _BUCKET_ROWS:
         drifted.set()
         buckets = min(_MAX_BUCKETS, largest // _BUCKET_ROWS + 1)
         ours, theirs = lane.both(lambda session: fingerprint.scan(session, span, buckets))
     differing = [bucket for bucket in ours.keys() | theirs.keys() if ours.get(bucket) != theirs.get(bucket)]
-    suspects: list[Row] = []
+    suspects: dict[Row, float] = {}
     for some in _batches(differing, ours, theirs):
         here, there = lane.both(lambda session, some=some: fingerprint.rows(session, span, buckets, some))  # type: ignore[misc]
-        suspects.extend(key for key, digest in here.items() if there.get(key) != digest)
-        suspects.extend(key for key in there if key not in here)
-    return Chunk(number, span, found, tuple(suspects), seconds)
+        suspects.update(_places(here, there))
+        suspects.update(_places(there, here))
+    return Chunk(number, span, found, suspects, seconds)
+
+
+def _places(rows: t.Mapping[Row, bytes], others: t.Mapping[Row, bytes]) -> t.Iterator[tuple[Row, float]]:
+    """Rows that the other side has not so, and where they lie: servers read along the key, buckets take from all over it."""
+    return ((key, place / len(rows)) for place, (key, digest) in enumerate(rows.items()) if others.get(key) != digest)
 
 
 def _batches(differing: list[int], ours: dict[int, BucketSum], theirs: dict[int, BucketSum]) -> t.Iterator[frozenset[int]]:

@@ -104,7 +104,7 @@ class Examiner:
         if checkpoint:
             lower, found = checkpoint
             tally.resume(found)
-        pending: list[Row] = []
+        pending: dict[Row, float] = {}
         ahead: dict[int, compare.Chunk] = {}
         next_number = 0
         for chunk in compare.compare(self.crew.lanes, larger, prints, estimate, self.pace.chunk_time, self.may_go_on, lower):
@@ -114,15 +114,15 @@ class Examiner:
                 done = ahead.pop(next_number)
                 next_number += 1
                 tally.chunks += 1
+                pending.update((key, tally.rows + place * done.rows) for key, place in done.suspects.items())
                 tally.rows += done.rows
-                pending.extend(done.suspects)
                 if len(pending) >= _SUSPECTS_AT_ONCE or self.state.is_due:
                     self._settle(scouts, table, pending, compared, tally)
                     self.state.note(table, done.span.upper, tally.report())
         self._settle(scouts, table, pending, compared, tally)
 
-    def _settle(self, scouts: Lane, table: Table, pending: list[Row], compared: confirm.Compared, tally: Tally) -> None:
-        tally.add(confirm.confirm(scouts.source, scouts.target, table, pending, self.fence, compared))
+    def _settle(self, scouts: Lane, table: Table, pending: dict[Row, float], compared: confirm.Compared, tally: Tally) -> None:
+        tally.add(confirm.confirm(scouts.source, scouts.target, table, list(pending), self.fence, compared), pending)
         pending.clear()
 
     def _examine_multiset(self, table: Table, target_table: Table, tally: Tally) -> None:

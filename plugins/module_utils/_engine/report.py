@@ -44,8 +44,25 @@ class SampleRow:
 
 
 @dataclass(frozen=True)
+class Position:
+    """A stretch of a table in key order that holds differing rows, and how many.
+
+    ``start`` and ``end`` are the fractions (0 to 1) of the table's rows before and up to its end.
+    """
+
+    start: float
+    end: float
+    missing: int = 0
+    extra: int = 0
+    different: int = 0
+
+
+@dataclass(frozen=True)
 class TableReport:
-    """The verdict on one table. ``reason`` is a stable code where the status needs one."""
+    """The verdict on one table. ``reason`` is a stable code where the status needs one.
+
+    ``positions``: where the differences lie, in key order; empty where rows have no order to tell it by.
+    """
 
     database: str
     table: str
@@ -57,6 +74,7 @@ class TableReport:
     extra: int = 0
     different: int = 0
     sample: tuple[SampleRow, ...] = ()
+    positions: tuple[Position, ...] = ()
     chunks: int = 0
     seconds: float = 0.0
 

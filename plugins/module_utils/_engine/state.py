@@ -22,11 +22,11 @@ from dataclasses import asdict
 
 from . import report
 from .errors import UsageError
-from .report import Copies, SampleRow, TableReport
+from .report import Copies, Position, SampleRow, TableReport
 from .schema import Table
 from .session import Row
 
-FORMAT = "comaster.mysql_repl check state 1"
+FORMAT = "comaster.mysql_repl check state 2"
 
 # Seconds between two writes of the file while one table is read.
 _WRITE_EVERY = 5.0
@@ -127,4 +127,5 @@ def _report(said: dict[str, t.Any]) -> TableReport:
         SampleRow(**{**row, "columns": tuple(row["columns"]), "copies": Copies(**row["copies"]) if row["copies"] else None})
         for row in said["sample"]
     )
-    return TableReport(**{**said, "sample": sample})
+    positions = tuple(Position(**mark) for mark in said["positions"])
+    return TableReport(**{**said, "sample": sample, "positions": positions})

@@ -11,6 +11,7 @@ import typing as t
 from . import present
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference
 from .keyspace import KeySpace
+from .positions import Positions
 from .report import DRIFT, IDENTICAL, SampleRow, TableReport
 from .schema import Table
 from .session import Row
@@ -38,6 +39,7 @@ class Tally:
         self.rows = 0
         self.chunks = 0
         self.sample: list[SampleRow] = []
+        self._positions = Positions()
         self.kept = Differences(file=spool)
 
     def resume(self, report: TableReport) -> None:
@@ -45,9 +47,10 @@ class Tally:
         self.counts = {MISSING: report.missing, EXTRA: report.extra, DIFFERENT: report.different}
         self.rows, self.chunks = report.rows, report.chunks
         self.sample = list(report.sample)
+        self._positions.resume(report.positions, report.rows)
 
-    def add(self, differences: t.Iterable[Difference]) -> None:
-        """Count confirmed differences."""
+    def add(self, differences: t.Iterable[Difference], before: t.Mapping[Row, float] | None = None) -> None:
+        """Count confirmed differences. ``before``: how many rows of the table lie before a key, where that is known."""
         for difference in differences:
             if self._has_two_spellings(difference):
                 if difference.key in self._seen:
@@ -55,6 +58,9 @@ class Tally:
                 self._seen.add(difference.key)
             self.counts[difference.kind] += difference.rows
             self._tell(self._table, difference)
+            if before is not None:
+                # A key spelt otherwise than it was suspected was read last, or nearly so.
+                self._positions.add(difference.kind, before.get(difference.key, self.rows), difference.rows)
             if len(self.sample) < self._sample_rows:
                 self.sample.append(present.sample(self._table, difference))
             if len(self.kept) < self._keep:
@@ -71,6 +77,7 @@ class Tally:
             extra=self.counts[EXTRA],
             different=self.counts[DIFFERENT],
             sample=tuple(self.sample),
+            positions=self._positions.marks(self.rows),
             chunks=self.chunks,
         )
 
