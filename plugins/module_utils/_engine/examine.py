@@ -16,6 +16,7 @@ from .errors import ReplError, TableProblem, Undecided, UsageError
 from .keyspace import KeySpace
 from .lanes import Lane
 from .options import Pace, Selection
+from .progress import Meter
 from .report import ERROR, SKIPPED, UNDECIDED, TableReport
 from .schema import Table
 from .selection import Selected, ignored_columns
@@ -48,7 +49,7 @@ class Examiner:
 
     ``fence`` drains replication both ways (and raises Undecided where it cannot), ``may_go_on`` returns
     when a piece of work may begin. ``sample_rows``: differences shown for each table. ``tell`` is given
-    each confirmed difference.
+    each confirmed difference, ``meter`` how far the run is.
     """
 
     crew: Crew
@@ -60,11 +61,13 @@ class Examiner:
     state: StateFile
     tell: t.Callable[[Table, confirm.Difference], None]
     spool: SpoolFile = field(default_factory=SpoolFile)
+    meter: Meter = field(default_factory=Meter)
 
     def examine(self, selected: Selected, keep: int) -> Examination:
         """Compare one table. ``keep``: how many confirmed differences are handed on; all are counted."""
         started = time.monotonic()
         try:
+            self.meter.table(selected.name, selected.rows_estimate)
             found = self._examine(selected, keep)
         except Undecided as exc:
             found = Examination(_problem(selected, UNDECIDED, exc))
@@ -119,7 +122,9 @@ class Examiner:
                 if len(pending) >= _SUSPECTS_AT_ONCE or self.state.is_due:
                     self._settle(scouts, table, pending, compared, tally)
                     self.state.note(table, done.span.upper, tally.report())
+            self.meter.reached(tally.rows, tally.total)
         self._settle(scouts, table, pending, compared, tally)
+        self.meter.reached(tally.rows, tally.total)
 
     def _settle(self, scouts: Lane, table: Table, pending: dict[Row, float], compared: confirm.Compared, tally: Tally) -> None:
         tally.add(confirm.confirm(scouts.source, scouts.target, table, list(pending), self.fence, compared), pending)
@@ -135,6 +140,7 @@ class Examiner:
         for start in range(0, len(found.suspects), _SUSPECTS_AT_ONCE):
             some = found.suspects[start : start + _SUSPECTS_AT_ONCE]
             tally.add(multiset.confirm(lane, rows, some, self.fence))
+            self.meter.reached(tally.rows, tally.total)
 
 
 _LEFT_OUT = frozenset({"view", "sequence"})

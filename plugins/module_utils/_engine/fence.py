@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import time
+import typing as t
 from dataclasses import dataclass
 
 from . import sqltext
@@ -41,11 +42,14 @@ class Position:
     gtids: str = ""
 
 
-def fence(upstream: Session, downstream: Session, link: Link, timeout: float) -> None:
+def fence(
+    upstream: Session, downstream: Session, link: Link, timeout: float, waiting: t.Callable[[], None] = lambda: None
+) -> None:
     """Return once ``downstream`` has applied, through ``link``, all that ``upstream`` has committed before the call.
 
-    ``timeout`` is in seconds. Raises Undecided: ``stopped_link`` or ``link_error`` at the latest a second after a thread
-    stopped, ``delayed_link``, ``lagging_link`` when the time is over, ``binlog_off``; ServerError when a session fails.
+    ``timeout`` is in seconds; ``waiting`` is called about once a second meanwhile. Raises Undecided: ``stopped_link`` or
+    ``link_error`` at the latest a second after a thread stopped, ``delayed_link``, ``lagging_link`` when the time is over,
+    ``binlog_off``, and what ``waiting`` raises; ServerError when a session fails.
     """
     link = _waiting_still(downstream, link)  # a stopped link gives no verdict, even if it has nothing left to apply
     with upstream.answers_within(_ANSWER):
@@ -53,6 +57,7 @@ def fence(upstream: Session, downstream: Session, link: Link, timeout: float) ->
     deadline = time.monotonic() + timeout
     with downstream.answers_within(_SLICE + _ANSWER):
         while not _reached(downstream, link, position, min(_SLICE, deadline - time.monotonic())):
+            waiting()
             link = _waiting_still(downstream, link)
             if time.monotonic() >= deadline:
                 raise Undecided(
@@ -62,7 +67,7 @@ def fence(upstream: Session, downstream: Session, link: Link, timeout: float) ->
                 )
 
 
-def _fence_detour(source: Session, target: Session, pair: Pair, timeout: float) -> None:
+def _fence_detour(source: Session, target: Session, pair: Pair, timeout: float, waiting: t.Callable[[], None]) -> None:
     """Return once the source has all that the target has committed, over whatever servers it comes; MySQL with GTIDs only.
 
     Raises Undecided: ``long_loop`` without GTIDs; as fence() does for the links by which it may come.
@@ -79,6 +84,7 @@ def _fence_detour(source: Session, target: Session, pair: Pair, timeout: float) 
     deadline = time.monotonic() + timeout
     with source.answers_within(_SLICE + _ANSWER):
         while source.scalar(source.dialect.wait_for_gtids(gtids, _SLICE)) != "0":
+            waiting()
             for link in pair.source_upstreams:
                 _waiting_still(source, link)
             if time.monotonic() >= deadline:
@@ -89,7 +95,9 @@ def _fence_detour(source: Session, target: Session, pair: Pair, timeout: float) 
                 )
 
 
-def fence_both(source: Session, target: Session, pair: Pair, timeout: float) -> None:
+def fence_both(
+    source: Session, target: Session, pair: Pair, timeout: float, waiting: t.Callable[[], None] = lambda: None
+) -> None:
     """Drain source→target, and target→source where the target is a master too; ``timeout`` seconds for each.
 
     Raises Undecided as fence() does, ``unverified_channel`` when a channel of the source could come from the target,
@@ -102,11 +110,11 @@ def fence_both(source: Session, target: Session, pair: Pair, timeout: float) -> 
             f"{names} on the source is not connected: whether it would bring changes of the target is unknown.",
             "Start it, or remove it with RESET REPLICA ALL if it is a leftover.",
         )
-    fence(source, target, pair.forward, timeout)
+    fence(source, target, pair.forward, timeout, waiting)
     if pair.reverse:
-        fence(target, source, pair.reverse, timeout)
+        fence(target, source, pair.reverse, timeout, waiting)
     elif pair.detour:
-        _fence_detour(source, target, pair, timeout)
+        _fence_detour(source, target, pair, timeout, waiting)
 
 
 def check_links(source: Session, target: Session, pair: Pair) -> None:

@@ -16,6 +16,7 @@ from .errors import ReplError, TableProblem, Undecided
 from .examine import Examination
 from .lanes import Lane
 from .planfile import PlannedTable
+from .progress import Meter
 from .report import ERROR, UNDECIDED, TableReport
 from .schema import Table, read_tables
 from .spool import in_batches
@@ -26,20 +27,21 @@ _KEYS_AT_ONCE = 2000
 
 
 def examine_planned(
-    lane: Lane, planned: t.Sequence[PlannedTable], fence: t.Callable[[], None], sample_rows: int
+    lane: Lane, planned: t.Sequence[PlannedTable], fence: t.Callable[[], None], sample_rows: int, meter: Meter
 ) -> tuple[Examination, ...]:
     """Confirm the rows of a plan; the table is not read otherwise.
 
     Only rows that differ exactly as planned are handed on; the others are counted as stale, for they have
-    healed or changed since. Raises ServerError when the definitions cannot be read.
+    healed or changed since. Raises ServerError when the definitions cannot be read, and what the meter's listener raises.
     """
     databases = sorted({table.name.database for table in planned})
     ours, theirs = lane.both(lambda session: read_tables(session, databases))
     found = []
     for each in planned:
         started = time.monotonic()
+        meter.table(each.name, len(each.rows))
         try:
-            examination = _examine(lane, each, ours.get(each.name), theirs.get(each.name), fence, sample_rows)
+            examination = _examine(lane, each, ours.get(each.name), theirs.get(each.name), fence, sample_rows, meter)
         except Undecided as exc:
             examination = Examination(_problem(each, UNDECIDED, exc))
         except TableProblem as exc:
@@ -55,6 +57,7 @@ def _examine(
     target_table: Table | None,
     fence: t.Callable[[], None],
     sample_rows: int,
+    meter: Meter,
 ) -> Examination:
     if table is None or target_table is None or table.shape != planned.shape or schema.differences(table, target_table):
         raise TableProblem(
@@ -69,7 +72,7 @@ def _examine(
             "Repair it without plan_file: the whole table is compared anew then.",
         )
     tally = Tally(table, sample_rows, len(planned.rows))
-    healed = changed = 0
+    healed = changed = looked = 0
     for some in in_batches(planned.rows, _KEYS_AT_ONCE):
         now = {each.key: each for each in confirm(lane.source, lane.target, table, [row.key for row in some], fence)}
         standing: list[Difference] = []
@@ -82,6 +85,8 @@ def _examine(
             else:
                 changed += 1
         tally.add(standing)
+        looked += len(some)
+        meter.reached(looked, tally.total)
     report = tally.report()
     if healed or changed:
         said = f"{healed} planned rows are equal now and {changed} differ otherwise than planned; these were left alone."

@@ -68,12 +68,14 @@ def repair_table(
     check_links: t.Callable[[], None],
     spare_deletes: int = 0,
     recipe: Recipe = PLAIN,
+    reached: t.Callable[[int], None] = lambda rows: None,
 ) -> TableRepair:
     """Repair the rows of one plan by the statements of ``recipe``. Tables without a key: see copies.py.
 
     ``source_lock`` and ``source_log`` are two sessions to the source, used for nothing else meanwhile. ``fence`` drains
     replication both ways, ``check_links`` raises when a link is broken. ``spare_deletes``: rows planned otherwise that
-    may be deleted because the source has deleted them meanwhile. Raises before anything is written: TableProblem,
+    may be deleted because the source has deleted them meanwhile. ``reached`` is told the rows done, before each batch, and
+    may raise a ReplError to end it there. Raises before anything is written: TableProblem,
     Refusal ``journal_unwritable`` or ``broken_link``, ServerError. What goes wrong later is in the result.
     """
     _refuse_unsafe(table)
@@ -99,6 +101,7 @@ def repair_table(
         fence,
         check_links,
         spare_deletes,
+        reached,
     )
     run.all(
         [_Job(number, change.kind, change.key, change.source, change.target) for number, change in zip(ids, changes)],
@@ -175,6 +178,7 @@ class _Run:
     fence: t.Callable[[], None]
     check_links: t.Callable[[], None]
     spare_deletes: int
+    reached: t.Callable[[int], None]
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys((_INSERTED, _UPDATED, _DELETED), 0))
     put_off: list[_Job] = field(default_factory=list)
     skipped: list[_Job] = field(default_factory=list)
@@ -211,7 +215,10 @@ class _Run:
         at_once = 1
         while batches:
             some, batches = batches[:at_once], batches[at_once:]
-            tried = [job for batch in some for job in self._batch(batch)]
+            tried = []
+            for batch in some:
+                self.reached(sum(self.counts.values()))
+                tried += self._batch(batch)
             self._verify(tried)
             at_once = min(2 * at_once, _MAX_BATCHES_AT_ONCE)
 

@@ -25,6 +25,11 @@ class Selected:
     source: Table | None
     target: Table | None
 
+    @property
+    def rows_estimate(self) -> int:
+        """About how many rows the larger copy has."""
+        return max((table.rows_estimate for table in (self.source, self.target) if table), default=0)
+
 
 def select(source: Session, target: Session, wanted: Selection) -> tuple[Selected, ...]:
     """Read both servers' definitions of the selected tables, in order of name.

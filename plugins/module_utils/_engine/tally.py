@@ -42,6 +42,11 @@ class Tally:
         self._positions = Positions()
         self.kept = Differences(file=spool)
 
+    @property
+    def total(self) -> int:
+        """Differences confirmed so far."""
+        return sum(self.counts.values())
+
     def resume(self, report: TableReport) -> None:
         """Go on from what an earlier run had found."""
         self.counts = {MISSING: report.missing, EXTRA: report.extra, DIFFERENT: report.different}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from .errors import Undecided
 from .links import read_links
 from .options import Pace
+from .progress import Meter
 from .session import Session
 
 # Seconds between two looks at the servers: a look costs a few queries.
@@ -23,23 +24,26 @@ _LOOK_EVERY = 0.5
 class Throttle:
     """Asked before each piece of work; returns when the work may go on.
 
-    ``source`` and ``target`` are sessions of the caller's thread. Time counts from its making.
+    ``source`` and ``target`` are sessions of the caller's thread. ``meter`` is told what holds the work back. Time counts
+    from its making.
     """
 
     pace: Pace
     source: Session
     target: Session
+    meter: Meter = field(default_factory=Meter)
     started: float = field(default_factory=time.monotonic)
     _looked: float = 0.0
 
     def wait(self) -> None:
-        """Return once nothing asks to hold back. Raises Undecided ``max_runtime``, and ServerError."""
+        """Return once nothing asks to hold back. Raises Undecided ``max_runtime``, what the meter raises, and ServerError."""
         while True:
             self._end()
-            if time.monotonic() - self._looked < _LOOK_EVERY:
-                return
-            if not self.reason():
-                self._looked = time.monotonic()
+            due = time.monotonic() - self._looked >= _LOOK_EVERY
+            reason = self.reason() if due else ""
+            self.meter.hold(reason)
+            if not reason:
+                self._looked = time.monotonic() if due else self._looked
                 return
             time.sleep(_LOOK_EVERY)
 

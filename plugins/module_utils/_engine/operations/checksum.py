@@ -16,6 +16,7 @@ from ..errors import Undecided
 from ..examine import Examination, Examiner
 from ..fence import fence_both
 from ..options import Pace, Selection, Servers
+from ..progress import COMPARE, Listener, Meter, nobody
 from ..report import IDENTICAL, SKIPPED, UNDECIDED, ChecksumReport, ServerReport, TableReport, summarize
 from ..schema import Table
 from ..selection import Selected, named_databases, select
@@ -29,16 +30,19 @@ from . import info
 NOT_TABLES = frozenset({"view", "sequence"})
 
 
-def run(servers: Servers, selection: Selection, pace: Pace, sample_rows: int, plan_file: str = "") -> ChecksumReport:
+def run(
+    servers: Servers, selection: Selection, pace: Pace, sample_rows: int, plan_file: str = "", listener: Listener = nobody
+) -> ChecksumReport:
     """Compare and report; with ``plan_file`` also write the confirmed differences there, for a repair to apply.
 
-    Raises ReplError when nothing at all can be compared.
+    Raises ReplError when nothing at all can be compared, and what the ``listener`` raises.
     """
     started = time.monotonic()
+    meter = Meter(listener)
     with open_pair(servers) as connections:
         pair, hazards = info.preflight(connections.source, connections.target, servers, False, named_databases(selection))
         with planfile.Writer(plan_file, pair.source, pair.target) as plan:
-            found = examine_all(connections, pair, servers, selection, pace, sample_rows, keep=0, tell=plan.add)
+            found = examine_all(connections, pair, servers, selection, pace, sample_rows, 0, plan.add, meter=meter)
         tables = tuple(examination.report for examination in found)
         return ChecksumReport(
             in_sync=all_identical(tables),
@@ -59,27 +63,31 @@ def examine_all(
     sample_rows: int,
     keep: int,
     tell: t.Callable[[Table, Difference], None] = lambda table, difference: None,
+    *,
+    meter: Meter,
 ) -> tuple[Examination, ...]:
     """Examine every selected table. ``keep``: differences handed on, over all tables; ``tell`` is given all.
 
-    Raises UsageError for a selection that names what does not exist. When replication cannot be
-    drained at the start, every table is undecided and none is read.
+    Raises UsageError for a selection that names what does not exist, and what the meter's listener raises. When
+    replication cannot be drained at the start, every table is undecided and none is read.
     """
     chosen = select(connections.source, connections.target, selection)
 
     def fence() -> None:
-        fence_both(connections.source, connections.target, pair, servers.fence_timeout)
+        fence_both(connections.source, connections.target, pair, servers.fence_timeout, meter.draining)
 
     try:
         fence()
     except Undecided as exc:
+        meter.hold()
         return tuple(Examination(_undecided(selected, exc)) for selected in chosen)
-    throttle = Throttle(pace, connections.source, connections.target)
+    meter.begin(COMPARE, len(chosen), sum(selected.rows_estimate for selected in chosen))
+    throttle = Throttle(pace, connections.source, connections.target, meter)
     state = StateFile(pace.state_file, (pair.source.identity, pair.target.identity, selection))
     found: list[Examination] = []
     spool = SpoolFile()
     with Crew(connections.new_source, connections.new_target, pace.workers) as crew:
-        examiner = Examiner(crew, selection, pace, fence, throttle.wait, sample_rows, state, tell, spool)
+        examiner = Examiner(crew, selection, pace, fence, throttle.wait, sample_rows, state, tell, spool, meter)
         for selected in chosen:
             filtered = pair.filter_on(selected.name.database, selected.name.table)
             if filtered:
@@ -91,6 +99,8 @@ def examine_all(
         state.write()
     else:
         state.remove()
+    # Whoever ended the run made the remaining tables undecided so far; now the run ends.
+    meter.hold()
     return tuple(found)
 
 

@@ -22,6 +22,7 @@ from ..options import Pace, Repair, Selection, Servers
 from ..outcome import TableRepair
 from ..plan import TablePlan, check_caps, plan_table
 from ..planned import examine_planned
+from ..progress import COMPARE, REPAIR, Listener, Meter, nobody
 from ..repair import repair_table
 from ..report import DRIFT, ERROR, SKIPPED, UNDECIDED, Changes, SyncReport, TableReport, summarize
 from ..rewrite import preview
@@ -43,23 +44,28 @@ def run(
     sample_rows: int,
     apply: bool,
     plan_file: str = "",
+    listener: Listener = nobody,
 ) -> SyncReport:
     """Compare, plan, and with ``apply`` repair, drain and verify.
 
     With ``plan_file`` nothing is compared but the rows of that plan, and no others are repaired.
     Without ``apply`` nothing is written anywhere. Raises ReplError before anything is changed when
-    the run must not happen at all; problems of single tables are in the report, which then says ``failed``.
+    the run must not happen at all, and what the ``listener`` raises; problems of single tables are in the report, which
+    then says ``failed``. Ended by the listener while rows are repaired, it reports what was done until then.
     """
     started = time.monotonic()
+    meter = Meter(listener)
     with open_pair(servers) as connections:
         databases = () if plan_file else named_databases(selection)
         pair, hazards = info.preflight(connections.source, connections.target, servers, True, databases, repair.downstream)
         with only_run(connections.source, pair):
             if plan_file:
-                examined = _examine_plan(connections, pair, servers, repair, sample_rows, plan_file)
+                examined = _examine_plan(connections, pair, servers, repair, sample_rows, plan_file, meter)
             else:
                 # One more than allowed is enough to know that there are too many.
-                examined = examine_all(connections, pair, servers, selection, pace, sample_rows, repair.max_changes + 1)
+                examined = examine_all(
+                    connections, pair, servers, selection, pace, sample_rows, repair.max_changes + 1, meter=meter
+                )
             rows_below = bool(pair.target_replicas) and not downstream.is_harmless(pair.target)
             plans, tables = _plan(examined, repair, rows_below)
             report = SyncReport(
@@ -91,7 +97,7 @@ def run(
             except Refusal as exc:
                 return replace(report, changed=False, changes=Changes(), statements=(), diff=(), failed=True, message=str(exc))
             if apply and report.changed:
-                report = _apply(connections, pair, servers, repair, plans, report)
+                report = _apply(connections, pair, servers, repair, plans, report, meter)
     report = replace(report, summary=summarize(report.tables, time.monotonic() - started))
     return _with_problems(report)
 
@@ -126,15 +132,16 @@ def journal_header(kind: str, pair: Pair, connections: OpenPair) -> journal.Head
 
 
 def _examine_plan(
-    connections: OpenPair, pair: Pair, servers: Servers, repair: Repair, sample_rows: int, plan_file: str
+    connections: OpenPair, pair: Pair, servers: Servers, repair: Repair, sample_rows: int, plan_file: str, meter: Meter
 ) -> tuple[Examination, ...]:
     def fence() -> None:
-        fence_both(connections.source, connections.target, pair, servers.fence_timeout)
+        fence_both(connections.source, connections.target, pair, servers.fence_timeout, meter.draining)
 
     planned = planfile.read(plan_file, pair.source, pair.target, repair.max_changes)
+    meter.begin(COMPARE, len(planned), sum(len(table.rows) for table in planned))
     fence()
     with Lane(connections.new_source(), connections.new_target()) as lane:
-        return examine_planned(lane, planned, fence, sample_rows)
+        return examine_planned(lane, planned, fence, sample_rows, meter)
 
 
 def _plan(
@@ -162,15 +169,17 @@ def _apply(
     repair: Repair,
     plans: t.Sequence[TablePlan],
     report: SyncReport,
+    meter: Meter,
 ) -> SyncReport:
     """Repair table after table; a broken link ends the run, a table's own trouble only that table."""
 
     def fence() -> None:
-        fence_both(connections.source, connections.target, pair, servers.fence_timeout)
+        fence_both(connections.source, connections.target, pair, servers.fence_timeout, meter.draining)
 
     def links() -> None:
         check_links(connections.source, connections.target, pair)
 
+    meter.begin(REPAIR, len(plans), sum(len(plan.changes) for plan in plans))
     spare = repair.max_deletes - report.changes.deleted
     done = Changes()
     problems: dict[str, ReplError] = {}
@@ -183,7 +192,9 @@ def _apply(
         for plan in plans:
             with connections.new_source() as lock, connections.new_source() as log:
                 try:
-                    result = _repair(plan, (lock, log, connections.target), repair.batch_rows, writer, fence, links, spare)
+                    meter.table(plan.table.name, len(plan.changes))
+                    sessions = (lock, log, connections.target)
+                    result = _repair(plan, sessions, repair.batch_rows, writer, fence, links, spare, meter.reached)
                 except ReplError as exc:  # what earlier tables got is in the result all the same
                     result = TableRepair(stopped=exc)
             skipped = plan.left_alone + len(result.skipped)
@@ -218,10 +229,11 @@ def _repair(
     fence: t.Callable[[], None],
     links: t.Callable[[], None],
     spare: int,
+    reached: t.Callable[[int], None],
 ) -> TableRepair:
     if plan.table.key is None:
         return repair_copies(*sessions, plan.table, plan.changes, writer, fence, links, spare)
-    return repair_table(*sessions, plan.table, plan.changes, batch_rows, writer, fence, links, spare, plan.recipe)
+    return repair_table(*sessions, plan.table, plan.changes, batch_rows, writer, fence, links, spare, plan.recipe, reached)
 
 
 def _unfinished(result: TableRepair, plan: TablePlan) -> TableProblem | None:

@@ -23,6 +23,7 @@ from ..fence import check_links, fence_both
 from ..journal import Entry, Journal, JournaledTable
 from ..options import Repair, Servers
 from ..plan import TablePlan, check_caps
+from ..progress import UNDO, Listener, Meter, nobody
 from ..report import Changes, DiffBlock
 from ..schema import Table, TableName
 from ..session import Row, Session
@@ -72,12 +73,13 @@ def run(
     batch_rows: int = 500,
     undo_dir: str = "",
     apply: bool = True,
+    listener: Listener = nobody,
 ) -> UndoReport:
     """Plan, and with ``apply`` put the old rows back, drain and verify.
 
     A row whose target copy is the old one already needs nothing. Raises ReplError before anything is changed:
     ``journal_unreadable``, ``other_pair``, ``max_changes``, ``max_deletes``, ``missing_grant``, ``source_read_only``, and
-    what preflight and fences raise. Later trouble is in the report, which then says ``failed``.
+    what preflight, fences and the ``listener`` raise. Later trouble is in the report, which then says ``failed``.
     """
     old = journal.read(undo_file)
     limits = Repair(max_changes=max_changes, max_deletes=max_deletes, batch_rows=batch_rows, undo_dir=undo_dir)
@@ -86,7 +88,7 @@ def run(
         pair, _hazards = info.preflight(connections.source, connections.target, servers, False, databases)
         _refuse_other_pair(old, pair)
         with only_run(connections.source, pair):
-            undo = _Undo(connections, pair, servers.fence_timeout, limits)
+            undo = _Undo(connections, pair, servers.fence_timeout, limits, Meter(listener))
             undo.plan(old)
             check_caps(undo.plans, limits)
             if apply and undo.plans:
@@ -97,12 +99,13 @@ def run(
 class _Undo:
     """One run."""
 
-    def __init__(self, connections: OpenPair, pair: Pair, fence_timeout: float, limits: Repair) -> None:
+    def __init__(self, connections: OpenPair, pair: Pair, fence_timeout: float, limits: Repair, meter: Meter) -> None:
         self._connections = connections
         self._source, self._target = connections.source, connections.target
         self._pair = pair
         self._fence_timeout = fence_timeout
         self._limits = limits
+        self._meter = meter
         self.plans: list[TablePlan] = []
         self._refused: list[RefusedRow] = []
         self._done = Changes()
@@ -140,7 +143,7 @@ class _Undo:
         )
 
     def _fence(self) -> None:
-        fence_both(self._source, self._target, self._pair, self._fence_timeout)
+        fence_both(self._source, self._target, self._pair, self._fence_timeout, self._meter.draining)
 
     def plan(self, old: Journal) -> None:
         """Find out which rows can be put back. Stops counting one beyond ``max_changes``."""
@@ -155,6 +158,7 @@ class _Undo:
                 continue
             changes = Differences()
             for some in in_batches(entries, self._limits.batch_rows):
+                self._meter.hold()
                 for change in self._look(table, some):
                     changes.append(change)
             if changes:
@@ -190,8 +194,10 @@ class _Undo:
         with journal.create(self._limits.undo_dir, header) as writer, self._connections.new_source() as session:
             self._undo_file = writer.path
             _prepare(session)
+            self._meter.begin(UNDO, len(self.plans), sum(len(plan.changes) for plan in self.plans))
             try:
                 for plan in self.plans:
+                    self._meter.table(plan.table.name, len(plan.changes))
                     self._apply_table(plan, writer, session)
             except ReplError as exc:
                 problem = _missing_grant(session, exc) if isinstance(exc, AccessDenied) else exc
@@ -207,8 +213,11 @@ class _Undo:
         ids = dict(zip((change.key for change in plan.changes), writer.plan(table, plan.changes)))
         session.execute(f"USE {sqltext.quote_name(table.name.database)}")
         put_off: list[Difference] = []
+        done = 0
         for some in in_batches(plan.changes, self._limits.batch_rows):
+            self._meter.reached(done)
             put_off += self._batch(work, some, writer, ids)
+            done += len(some)
         # Together: rows that waited for one another's unique values, and were in different batches.
         for change in self._batch(work, put_off, writer, ids) if put_off else ():
             self._refuse(table, change.key, "not_undone", work.problems[change.key])
