@@ -66,6 +66,6 @@ options:
   channel:
     description:
       - Replication channel (MySQL) or connection name (MariaDB) by which the target replicates from the source.
-      - Needed only where the target has more than one.
+      - Needed only where the target has more than one. Two quotes (V('')) name the nameless one.
     type: str
 """

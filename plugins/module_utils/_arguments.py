@@ -33,6 +33,9 @@ try:
 except ImportError:  # reported by run_module(), before anything is parsed
     Parser = None  # type: ignore[assignment,misc]
 
+# As SQL writes the empty string; empty itself means unset, as everywhere.
+_NAMELESS = ("''", '""')
+
 Params = t.Mapping[str, t.Any]
 Spec = dict[str, dict[str, t.Any]]
 
@@ -158,7 +161,7 @@ def servers(params: Params) -> Servers:
     return Servers(
         target=_target(params),
         source=_source(params),
-        channel=params["channel"] or None,
+        channel="" if params["channel"] in _NAMELESS else params["channel"] or None,
         fence_timeout=_at_least(params, "fence_timeout", 1) if "fence_timeout" in params else 60.0,
     )
 

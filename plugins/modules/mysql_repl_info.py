@@ -176,6 +176,10 @@ target:
       description: Whether it is a member of a replication group.
       type: bool
       sample: false
+    managed_by:
+      description: The cloud service that runs it, as far as that can be told; otherwise empty.
+      type: str
+      sample: Amazon RDS
 source:
   description: The server that the target replicates from; V(null) where it could not be reached or proved to be the one.
   type: dict

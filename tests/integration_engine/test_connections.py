@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from integration_engine.certificates import Authority
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import session as engine_session
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import ConnectError, LostConnection
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.session import Endpoint, Session, connect
-from sandbox import Server, Topology
+from sandbox import PackageUnavailable, Server, Topology, packages
 
 SECRET = "pä'ss\"w\\ö€rd-🔑"
 _HERE = "localhost"
@@ -248,6 +248,21 @@ def test_native_passwords(server: Server, plain: Server) -> None:
                 connect(login(each, user=user, password="some-secret"), "target").close()
 
 
+def test_ed25519() -> None:
+    pytest.importorskip("nacl")
+    try:
+        plugins = packages.addon("mariadb-10.11", "mariadb-server") / "lib/mysql/plugin"
+    except PackageUnavailable as error:
+        pytest.skip(str(error))
+    with Topology("mariadb-10.11", ["one"], options={"plugin_dir": str(plugins)}) as topology:
+        topology.one.execute("INSTALL SONAME 'auth_ed25519'")
+        with account(topology.one, "IDENTIFIED VIA ed25519 USING PASSWORD('some-secret')") as user:
+            for more in ({}, {"unix_socket": topology.one.socket}):
+                with connect(login(topology.one, user=user, password="some-secret", **more), "target") as session:
+                    assert session.scalar("SELECT CURRENT_USER()") == "u@%"
+            assert "Access denied" in told(login(topology.one, user=user, password="wrong-password"))
+
+
 # -- servers that are not there, or not as they should be ----------------------------------------
 
 
@@ -288,9 +303,9 @@ _GREETING = packet(
     ("plugin", "said"),
     [("client_ed25519", "Python package PyNaCl"), ("parsec", "another authentication plugin|account with mysql_native_password")],
 )
-def test_plugins_that_the_driver_cannot(plugin: str, said: str) -> None:
-    if plugin == "client_ed25519" and importlib.util.find_spec("nacl"):
-        pytest.skip("PyNaCl is here")
+def test_plugins_that_the_driver_cannot(plugin: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nacl", None)
+    monkeypatch.setattr("pymysql._auth._nacl_bindings", False)
 
     def serve(peer: socket.socket) -> None:
         peer.sendall(_GREETING)

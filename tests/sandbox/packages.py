@@ -153,6 +153,26 @@ def tree(name: str) -> Tree:
         return installed(name) or _fetch(flavor(name), folder)
 
 
+def addon(name: str, package: str) -> Path:
+    """Return the folder of one more package of a flavour's release, unpacked by itself, as /usr; fetched once.
+
+    For plugins that the server's own package does not have. Raises PackageUnavailable.
+    """
+    kind = flavor(name)
+    with locked(name) as folder:
+        root = folder / f"addon-{package}"
+        if not root.is_dir():
+            building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))
+            try:
+                apt = PrivateApt(building / "apt", suite_sources(kind.suite) if kind.suite else host_sources())
+                apt.update()
+                apt.unpack([package], building / "tree")
+                (building / "tree").rename(root)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+        return root / "usr"
+
+
 def forget(name: str) -> None:
     """Drop what the cache holds of a flavour, so that the next use fetches the newest packages."""
     with locked(name) as folder:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from .evidence import INFO, WARNING, Evidence, Hazard
 from .facts import ServerFacts
@@ -92,16 +92,21 @@ def _statement_logging(evidence: Evidence) -> Iterator[Hazard]:
                 f"{server.name} logs statements: one whose effect is not the same everywhere (LIMIT without ORDER BY, UUID(), "
                 "triggers, functions that write) makes the copies drift apart."
             )
-            yield Hazard("statement_logging", INFO, server.role, message, "Set binlog_format=ROW there.")
+            traces = evidence.source_traces if server.role == "source" else evidence.target_traces
+            if traces.unsafe_statements:
+                message += f" It has warned of {traces.unsafe_statements} such statements since it started (warning 1592)."
+            if traces.unsafe_code:
+                message += f" Candidates by their text: {_some(traces.unsafe_code)}."
+            severity = WARNING if traces.unsafe_statements or traces.unsafe_code else INFO
+            yield Hazard("statement_logging", severity, server.role, message, "Set binlog_format=ROW there.")
 
 
 def _non_transactional_tables(evidence: Evidence) -> Iterator[Hazard]:
     for server, traces in evidence.traces:
         if traces.unsafe_tables:
-            shown = ", ".join(traces.unsafe_tables[:10]) + (", ..." if len(traces.unsafe_tables) > 10 else "")
             message = (
-                f"{server.name} has tables whose engine cannot roll back ({shown}): a statement that fails half-way, or a "
-                "crash, leaves rows there that replicas do not have."
+                f"{server.name} has tables whose engine cannot roll back ({_some(traces.unsafe_tables)}): a statement that fails "
+                "half-way, or a crash, leaves rows there that replicas do not have."
             )
             yield Hazard(
                 "non_transactional_tables", INFO, server.role, message, "ALTER TABLE ... ENGINE=InnoDB; they are not repaired."
@@ -131,6 +136,25 @@ def _settings_differ(evidence: Evidence) -> Iterator[Hazard]:
             yield Hazard(code, INFO, "link", message, f"Configure the same {name} on both.")
 
 
+def unexplained(hazards: Iterable[Hazard], drift: bool) -> tuple[Hazard, ...]:
+    """What remains where rows differ and no hint explains it: a hazard more, or none."""
+    if not drift or any(hazard.code in _EXPLAINING for hazard in hazards):
+        return ()
+    message = (
+        "rows differ, and nothing that was found explains it. What remains leaves no trace on the servers: changes with "
+        "sql_log_bin=0, writing on a replica that logs nothing, a restore or a copy that was not complete."
+    )
+    remedy = (
+        "See the hints of mysql_repl_info, which goes through all tables; look at who may set sql_log_bin (SUPER, BINLOG ADMIN, "
+        "SESSION_VARIABLES_ADMIN), and at how the target was set up."
+    )
+    return (Hazard("unlogged_change", INFO, "link", message, remedy),)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+
+
 def _both_write(pair: Pair) -> bool:
     return pair.reverse is not None and not (pair.source.read_only or pair.target.read_only)
 
@@ -146,6 +170,15 @@ def _words(mode: str) -> str:
 def _collation(server: ServerFacts) -> str:
     return f"{server.character_set_server}/{server.collation_server}"
 
+
+# Hints that would explain drift by themselves; different settings do not touch rows that are there.
+_EXPLAINING = frozenset(
+    {
+        "skip_errors", "idempotent_left_on", "skipped_events", "both_writable", "auto_increment_collision", "errant_gtids",
+        "statement_logging", "non_transactional_tables", "not_crash_safe", "link_error", "replication_filter",
+        "multi_source_target", "shared_upstream",
+    }
+)  # fmt: skip
 
 CAUSES: tuple[Callable[[Evidence], Iterator[Hazard]], ...] = (
     _skip_errors,

@@ -69,6 +69,11 @@ class Dialect:
         """Whether a channel may be told to refuse logged statements, or to check an account's rights."""
         return self._mysql_since(8, 0, 18)
 
+    @property
+    def counts_warnings(self) -> bool:
+        """Whether performance_schema counts each kind of warning."""
+        return self._mysql_since(8)
+
     def wait_for_position(self, file: str, position: int, seconds: float, channel: str) -> str:
         """Query that returns once the applier has executed up to a source's position.
 

@@ -35,7 +35,8 @@ class Evidence:
     ``downstream``: what the user wants of replicas below the target, refuse or idempotent.
 
     ``repair``: judge for a repair instead of a comparison. No ``databases``: all that the account may read.
-    ``errant_gtids``: what the target has executed and the source has not, as MySQL writes it.
+    ``errant_gtids``: what the target has executed and the source has not, as MySQL writes it. ``logging_refused``: the
+    source's own words where it does not let the session log statements.
     """
 
     pair: Pair
@@ -46,6 +47,7 @@ class Evidence:
     errant_gtids: str = ""
     repair: bool = False
     downstream: str = "refuse"
+    logging_refused: str = ""
     source_traces: Traces = field(default_factory=Traces)
     target_traces: Traces = field(default_factory=Traces)
 

@@ -19,7 +19,8 @@ class ServerFacts:
     """What one server says of itself. ``uuid`` and ``gtid_mode`` are MySQL's; None on MariaDB.
 
     ``binlog_filters``: binlog-do-db/binlog-ignore-db as the server reports them; empty when there are none.
-    ``skip_errors`` is "OFF" or a list of error numbers; ``max_allowed_packet`` is in bytes.
+    ``skip_errors`` is "OFF" or a list of error numbers; ``max_allowed_packet`` is in bytes. ``managed_by``: the cloud
+    service that runs the server, as far as it can be told; such services withhold some rights from every account.
     """
 
     role: str
@@ -50,6 +51,7 @@ class ServerFacts:
     lower_case_table_names: int = 0
     galera: bool = False
     group_replication: bool = False
+    managed_by: str = ""
 
     @property
     def name(self) -> str:
@@ -89,6 +91,7 @@ _VARIABLES = (
     "auto_increment_increment", "auto_increment_offset", "replica_skip_errors",
     "slave_skip_errors", "replica_exec_mode", "slave_exec_mode", "max_allowed_packet",
     "lower_case_table_names", "wsrep_on", "wsrep_provider", "group_replication_group_name",
+    "basedir", "aurora_version", "version_comment", "aad_auth_only", "cloudsql_iam_authentication",
 )  # fmt: skip
 
 
@@ -132,7 +135,28 @@ def read_facts(session: Session) -> ServerFacts:
         # wsrep_on alone is ON in some builds that load no provider.
         galera=on("wsrep_on") and on("wsrep_provider"),
         group_replication=on("group_replication_group_name"),
+        managed_by=_managed_by(found),
     )
+
+
+def _managed_by(found: dict[str, str]) -> str:
+    """Tell by settings that only such a service has, or by the folder that its server runs from."""
+    if "aurora_version" in found:
+        return "Amazon Aurora"
+    if found.get("basedir", "").startswith("/rdsdbbin"):
+        return "Amazon RDS"
+    if "cloudsql_iam_authentication" in found or "(Google)" in found.get("version_comment", ""):
+        return "Google Cloud SQL"
+    return "Azure Database" if "aad_auth_only" in found else ""
+
+
+def read_identity(session: Session) -> str:
+    """Which server a session has reached, in words that no two servers share; no right is needed. Raises ServerError.
+
+    Clones may share server_id and, badly made, the uuid; then host, port and data directory tell them apart.
+    """
+    found = session.variables(("server_id", "server_uuid", "server_uid", "hostname", "port", "datadir"))
+    return ", ".join(f"{name} {value}" for name, value in sorted(found.items()) if value)
 
 
 def _binlog_filters(session: Session) -> str:

@@ -167,6 +167,35 @@ def _shadow_refused(evidence: Evidence) -> Iterator[Hazard]:
             yield Hazard("shadow_refused", BLOCKER, server.role, message, remedy)
 
 
+def _managed_service(evidence: Evidence) -> Iterator[Hazard]:
+    for server in evidence.servers:
+        if server.managed_by:
+            message = (
+                f"{server.name} is run by {server.managed_by}: some rights cannot be granted there to anybody, and some settings "
+                "are in the service's own parameter groups."
+            )
+            remedy = "Check as usual. Whether a repair is possible there, the blockers say: none, or the right that is lacking."
+            yield Hazard("managed_service", INFO, server.role, message, remedy)
+
+
+def _statement_logging_refused(evidence: Evidence) -> Iterator[Hazard]:
+    source, rights = evidence.pair.source, evidence.source_grants
+    words = dialects.detect(source.version, source.flavor)
+    # Where a right is known to be missing, that is said already.
+    if evidence.repair and evidence.logging_refused and not rights.missing_for_shadow(words, evidence.databases):
+        message = (
+            f"{source.name} does not let {rights.account} log statements in a session of its own ({evidence.logging_refused}); "
+            "that is how a repair gets into the binary log."
+        )
+        service = (
+            f" Ask {source.managed_by} whether it can be had, or repair from a server of your own." if source.managed_by else ""
+        )
+        remedy = (
+            f"It takes {words.shadow_privileges[0].split('|')[0]} and a server that has binlog_format and sql_log_bin.{service}"
+        )
+        yield Hazard("statement_logging_refused", BLOCKER, "source", message, remedy)
+
+
 def _source_read_only(evidence: Evidence) -> Iterator[Hazard]:
     source = evidence.pair.source
     if source.read_only or source.super_read_only:
@@ -271,6 +300,10 @@ def _missing_grants(evidence: Evidence) -> Iterator[Hazard]:
 def _missing(code: str, server: ServerFacts, rights: Grants, statements: tuple[str, ...], purpose: str) -> Iterator[Hazard]:
     if statements:
         message = f"the account {rights.account} lacks rights on {server.name} that are needed to {purpose}."
+        if server.managed_by:
+            message += (
+                f" ({server.managed_by} may let nobody have them; then compare here, and repair from a server of your own.)"
+            )
         if rights.unparsed:
             message += f" (Not sure: these of its grants were not understood: {'; '.join(rights.unparsed)}.)"
         yield Hazard(
@@ -304,6 +337,8 @@ _HAZARDS: tuple[Callable[[Evidence], Iterator[Hazard]], ...] = (
     _shared_upstream,
     _row_format_required,
     _shadow_refused,
+    _statement_logging_refused,
+    _managed_service,
     _version_differs,
     *CAUSES,
 )

@@ -36,6 +36,7 @@ class SourceLogin:
 class Servers:
     """The pair: how to reach the target, what is known of the source, and which channel joins them.
 
+    ``channel``: None: the only one; empty: the nameless one.
     ``fence_timeout``: seconds to wait for replication to drain, each time.
     """
 

@@ -56,6 +56,21 @@ def prepare(session: Session) -> None:
     session.execute("SET " + ", ".join(f"SESSION {name} = {value}" for name, value in settings.items()))
 
 
+def refusal(session: Session) -> str:
+    """Whether the server lets this session log statements: its words where it does not, empty where it does.
+
+    Changes nothing but the session, and that back again. Raises LostConnection.
+    """
+    try:
+        session.execute("SET SESSION binlog_format = 'STATEMENT', SESSION sql_log_bin = 1")
+        session.execute("SET SESSION binlog_format = DEFAULT")
+    except LostConnection:
+        raise
+    except ServerError as exc:
+        return exc.message
+    return ""
+
+
 class Shadow:
     """Hides one table of the source in one prepared session for as long as the context lasts.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from . import grants, rings
 from .errors import AccessDenied, Refusal, UsageError
-from .facts import Replica, ServerFacts, binlog_position, read_facts, read_replicas
+from .facts import Replica, ServerFacts, binlog_position, read_facts, read_identity, read_replicas
 from .links import ApplierRules, Link, read_applier_rules, read_links
 from .options import Servers
 from .session import Endpoint, Session, connect
@@ -90,12 +90,17 @@ def choose_link(links: tuple[Link, ...], servers: Servers) -> Link:
             f"the target at {servers.target.address} is no replica: it has no replication channel.",
             "Log in to the co-master that is to be compared and repaired; a repair reaches it only through replication.",
         )
-    named = [link for link in links if servers.channel is None or link.channel == servers.channel]
+    # Both makes take names of channels without regard to case.
+    wanted = None if servers.channel is None else servers.channel.lower()
+    named = [link for link in links if wanted is None or link.channel.lower() == wanted]
     if len(named) == 1:
         return named[0]
     known = ", ".join(f"'{link.channel}' (from {link.address})" for link in links)
     if servers.channel is None:
-        raise UsageError("channel", f"the target has more than one replication channel: {known}.", "Name the one to work on.")
+        remedy = "Name the one to work on" + (
+            ", two quotes for the nameless one." if any(not link.channel for link in links) else "."
+        )
+        raise UsageError("channel", f"the target has more than one replication channel: {known}.", remedy)
     raise UsageError("channel", f"the target has no channel '{servers.channel}'; it has: {known}.")
 
 
@@ -125,12 +130,30 @@ class OpenPair:
         self.target.close()
 
     def new_source(self) -> Session:
-        """Open another session to the source, the caller's to close. Raises ConnectError."""
-        return connect(self.source.endpoint, self.source.role)
+        """Open another session to the source, the caller's to close. Raises ConnectError, Refusal ``another_server``."""
+        return _another(self.source)
 
     def new_target(self) -> Session:
-        """Open another session to the target, the caller's to close. Raises ConnectError."""
-        return connect(self.target.endpoint, self.target.role)
+        """Open another session to the target, the caller's to close. Raises ConnectError, Refusal ``another_server``."""
+        return _another(self.target)
+
+
+def _another(first: Session) -> Session:
+    """Open one more session to a server, after proof that a proxy or a name did not lead to another one this time."""
+    session = connect(first.endpoint, first.role)
+    try:
+        here, expected = read_identity(session), read_identity(first)
+        if here != expected:
+            raise Refusal(
+                "another_server",
+                f"connections to the {first.role} at {first.endpoint.address} lead to different servers: first to {expected}, "
+                f"then to {here}. What is locked on one would be logged on the other.",
+                "Give an address that always leads to the same server, not one of a load balancer or of several hosts.",
+            )
+    except BaseException:
+        session.close()
+        raise
+    return session
 
 
 def open_pair(servers: Servers) -> OpenPair:

@@ -10,6 +10,7 @@ import time
 import typing as t
 
 from .. import planfile
+from ..causes import unexplained
 from ..confirm import Difference
 from ..crew import Crew
 from ..errors import Undecided
@@ -17,7 +18,7 @@ from ..examine import Examination, Examiner
 from ..fence import fence_both
 from ..options import Pace, Selection, Servers
 from ..progress import COMPARE, Listener, Meter, nobody
-from ..report import IDENTICAL, SKIPPED, UNDECIDED, ChecksumReport, ServerReport, TableReport, summarize
+from ..report import DRIFT, IDENTICAL, SKIPPED, UNDECIDED, ChecksumReport, ServerReport, TableReport, summarize
 from ..schema import Table
 from ..selection import Selected, named_databases, select
 from ..spool import SpoolFile
@@ -50,7 +51,7 @@ def run(
             summary=summarize(tables, time.monotonic() - started),
             source=server_report(pair.source),
             target=server_report(pair.target),
-            hazards=hazards,
+            hazards=(*hazards, *unexplained(hazards, any(table.status == DRIFT for table in tables))),
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import grants, topology
+from .. import grants, shadow, topology
 from ..errors import ConnectError, Refusal, ReplError
 from ..facts import Replica, ServerFacts, read_facts
 from ..fence import errant_gtids
@@ -91,6 +91,7 @@ def _look(
         errant_gtids=errant_gtids(source, target, pair),
         repair=for_repair,
         downstream=downstream,
+        logging_refused=shadow.refusal(source) if for_repair else "",
         source_traces=read_traces(source, with_tables),
         target_traces=read_traces(target, with_tables),
     )

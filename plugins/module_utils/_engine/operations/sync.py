@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from .. import __version__, downstream, journal, planfile, present, sqltext
+from ..causes import unexplained
 from ..copies import repair_copies
 from ..errors import Refusal, ReplError, ServerError, TableProblem
 from ..examine import Examination
@@ -75,7 +76,7 @@ def run(
                 summary=summarize(tables, time.monotonic() - started),
                 source=server_report(pair.source),
                 target=server_report(pair.target),
-                hazards=hazards,
+                hazards=(*hazards, *unexplained(hazards, any(table.status == DRIFT for table in tables))),
                 changed=any(plan.changes for plan in plans),
                 changes=sum((plan.counts for plan in plans), Changes()),
                 statements=_first(
@@ -190,13 +191,13 @@ def _apply(
         left_behind = stack.enter_context(lenient)
         writer = stack.enter_context(journal.create(repair.undo_dir, journal_header("sync", pair, connections)))
         for plan in plans:
-            with connections.new_source() as lock, connections.new_source() as log:
-                try:
-                    meter.table(plan.table.name, len(plan.changes))
+            meter.table(plan.table.name, len(plan.changes))
+            try:
+                with connections.new_source() as lock, connections.new_source() as log:
                     sessions = (lock, log, connections.target)
                     result = _repair(plan, sessions, repair.batch_rows, writer, fence, links, spare, meter.reached)
-                except ReplError as exc:  # what earlier tables got is in the result all the same
-                    result = TableRepair(stopped=exc)
+            except ReplError as exc:  # what earlier tables got is in the result all the same
+                result = TableRepair(stopped=exc)
             skipped = plan.left_alone + len(result.skipped)
             done += Changes(result.inserted, result.updated, result.deleted, skipped)
             spare -= max(0, result.deleted - plan.counts.deleted)

@@ -71,6 +71,11 @@ def test_defaults() -> None:
     assert arguments.sample_rows(params()) == 10
 
 
+def test_the_nameless_channel_is_named_as_sql_does() -> None:
+    given = {"": None, "''": "", '""': "", "east": "east"}
+    assert {text: arguments.servers(params(channel=text)).channel for text in given} == given
+
+
 def test_option_file(option_file: Path) -> None:
     target = arguments.servers(params(config_file=str(option_file))).target
     assert (target.host, target.port) == ("db9", 3309)

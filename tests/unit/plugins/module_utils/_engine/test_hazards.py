@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.causes import unexplained
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.facts import Replica, ServerFacts
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.grants import parse
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.hazards import (
@@ -105,6 +106,7 @@ def test_a_sound_pair_has_none():
         ({"source_replicas": (REPLICA,)}, "sibling_replicas", INFO, WARNING),
         ({"target_replicas": None}, "replicas_unknown", INFO, BLOCKER),
         ({"detour": "C lies between"}, "long_loop", BLOCKER, BLOCKER),
+        ({"target": replace(TARGET, managed_by="Amazon RDS")}, "managed_service", INFO, INFO),
         ({"source": BY_STATEMENT, "target": replace(TARGET, binlog_format="STATEMENT")}, "statement_logging", INFO, INFO),
     ],
 )
@@ -183,6 +185,43 @@ def test_each_trace(traces, code, for_check, for_repair):
     for role in ("source", "target"):
         assert traced(repair=False, **{role: traces}) == ({code: for_check} if for_check else {})
         assert traced(repair=True, **{role: traces}) == {code: for_repair}
+
+
+def test_evidence_makes_statement_logging_a_warning():
+    changes = {"source": BY_STATEMENT, "target": replace(TARGET, binlog_format="STATEMENT")}
+    for traces, told in (
+        (Traces(unsafe_statements=3), "warned of 3 such statements"),
+        (Traces(unsafe_code=("shop.tr",)), "shop.tr"),
+    ):
+        evidence = Evidence(replace(PAIR, **changes), ALL, ALL, source_traces=traces)
+        first, second = judge(evidence)
+        assert (first.code, first.severity, second.severity) == ("statement_logging", WARNING, INFO)
+        assert told in first.message
+
+
+def test_a_server_that_logs_no_statements_blocks_a_repair_only():
+    refused = Evidence(PAIR, ALL, ALL, repair=True, logging_refused="Unknown system variable 'binlog_format'")
+    (hazard,) = judge(refused)
+    assert (hazard.code, hazard.severity, hazard.server) == ("statement_logging_refused", BLOCKER, "source")
+    assert "Unknown system variable 'binlog_format'" in hazard.message
+    assert judge(replace(refused, repair=False)) == ()
+    # Where a right is known to be missing, that is said, once.
+    data = "SELECT, TRIGGER, CREATE TEMPORARY TABLES, CREATE, INSERT"
+    few = parse("`m`@`%`", [f"GRANT {data}, PROCESS, REPLICATION CLIENT, SLAVE MONITOR ON *.* TO `m`@`%`"])
+    service = replace(PAIR, source=replace(SOURCE, managed_by="Amazon RDS"))
+    hazards = judge(replace(refused, pair=service, source_grants=few))
+    assert [hazard.code for hazard in hazards] == ["missing_grant_repair", "managed_service"]
+    assert "Amazon RDS may let nobody have them" in hazards[0].message
+
+
+def test_what_remains_is_told_only_of_drift_that_nothing_explains():
+    (hazard,) = unexplained((), drift=True)
+    assert (hazard.code, hazard.severity) == ("unlogged_change", INFO)
+    assert "sql_log_bin=0" in hazard.message
+    assert unexplained((), drift=False) == ()
+    assert unexplained(judge(Evidence(replace(PAIR, target=replace(TARGET, skip_errors="1062")), ALL, ALL)), drift=True) == ()
+    harmless = judge(Evidence(replace(PAIR, target=replace(TARGET, sql_mode="ANSI_QUOTES")), ALL, ALL))
+    assert len(unexplained(harmless, drift=True)) == 1
 
 
 def test_what_a_plain_source_skipped_is_not_told():

@@ -157,6 +157,15 @@ def test_the_channel_must_be_clear():
     assert refused.value.code == "not_a_replica"
 
 
+def test_the_nameless_channel_among_others_and_names_in_any_case():
+    target = Endpoint(host="db2")
+    two = (link(channel=""), link(channel="West", source_host="db9"))
+    assert topology.choose_link(two, Servers(target, channel="")) is two[0]
+    assert topology.choose_link(two, Servers(target, channel="wEST")) is two[1]
+    with pytest.raises(UsageError, match="two quotes for the nameless one"):
+        topology.choose_link(two, Servers(target))
+
+
 class FakeSession:
     """Answers statements by a table; an error in it is raised."""
 
@@ -216,3 +225,46 @@ def test_the_partner_is_not_counted_among_the_replicas():
     assert topology._others(nameless, partner, True) == nameless[1:]
     assert topology._others(nameless, partner, False) == nameless
     assert topology._others(None, partner, True) is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "service"),
+    [
+        ({"basedir": "/rdsdbbin/mysql-8.0.36.R1/"}, "Amazon RDS"),
+        ({"basedir": "/rdsdbbin/oscar/", "aurora_version": "3.05.2"}, "Amazon Aurora"),
+        ({"version_comment": "(Google)"}, "Google Cloud SQL"),
+        ({"aad_auth_only": "OFF"}, "Azure Database"),
+        ({"basedir": "/usr/", "version_comment": "(Debian)"}, ""),
+    ],
+)
+def test_cloud_services_are_told_by_their_settings(setting, service):
+    assert server_facts._managed_by(setting) == service
+
+
+def test_every_further_connection_must_reach_the_same_server(monkeypatch):
+    class Answering:
+        role, endpoint, closed = "source", Endpoint(host="proxy"), False
+
+        def __init__(self, **found):
+            self.found = {"server_id": "1", "hostname": "db1", "port": "3306", "datadir": "/data/", **found}
+
+        def variables(self, names):
+            return {name: value for name, value in self.found.items() if name in tuple(names)}
+
+        def close(self):
+            self.closed = True
+
+    first = Answering()
+    pair = topology.OpenPair(first, first)
+    for other in ({"server_id": "2"}, {"hostname": "db2"}, {"server_uuid": "u2"}, {"datadir": "/data2/"}):
+        another = Answering(**other)
+        monkeypatch.setattr(topology, "connect", lambda *unused, another=another: another)
+        for opened in (pair.new_source, pair.new_target):
+            with pytest.raises(Refusal, match="lead to different servers") as refused:
+                opened()
+            assert refused.value.code == "another_server"
+            assert another.closed
+    same = Answering()
+    monkeypatch.setattr(topology, "connect", lambda *unused: same)
+    assert pair.new_source() is same
+    assert not same.closed
