@@ -15,7 +15,8 @@ options:
   databases:
     description:
       - Databases to look at. Empty means all of them.
-      - In all lists of names C(*) stands for any characters and C(?) for one.
+      - In all lists of names C(*) stands for any characters and C(?) for one. A list may be given as text too, with a name
+        on each line or between commas.
       - The servers' own databases (C(mysql), C(sys), C(information_schema), C(performance_schema) and the like) are never
         touched. Naming one is an error.
     type: list

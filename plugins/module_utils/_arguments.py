@@ -364,8 +364,9 @@ def _file(params: Params, option: str) -> str:
 
 
 def _names(params: Params, option: str) -> tuple[str, ...]:
-    # No name ends with a space, but a line of text may.
-    return tuple(name.rstrip() for name in params.get(option) or () if name.strip())
+    """Give the names of a list. Text was split at commas by Ansible, here it is split into lines."""
+    lines = (line.strip() for entry in params.get(option) or () for line in entry.replace("\r", "\n").split("\n"))
+    return tuple(line for line in lines if line)
 
 
 def _table_names(params: Params, option: str) -> tuple[str, ...]:

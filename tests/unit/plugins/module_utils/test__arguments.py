@@ -9,6 +9,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.common.validation import check_type_list
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils import _arguments as arguments
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import UsageError
@@ -179,6 +180,13 @@ def read_all(values: dict[str, t.Any]) -> None:
 def test_empty_names_are_unset_and_lines_may_end_in_space() -> None:
     given = params(databases=["", " "], tables=["shop.a\r", "shop. b"], where="  ")
     assert arguments.selection(given) == Selection(tables=("shop.a", "shop. b"))
+
+
+def test_a_list_may_be_text_of_lines_and_commas() -> None:
+    text = check_type_list("shop.a\n  shop.b\r\n\nshop.c, shop.d,\n")
+    assert arguments.selection(params(tables=text)) == Selection(tables=("shop.a", "shop.b", "shop.c", "shop.d"))
+    names = ["shop.a,b", "sh?p.*"]
+    assert arguments.selection(params(tables=names)) == Selection(tables=tuple(names))
 
 
 def test_undo_file_must_be_there(tmp_path: Path) -> None:
