@@ -180,8 +180,10 @@ def _in_child(folder: Path, flavor: str) -> subprocess.Popen[str]:
     and waits.
     """
     program = f"""
-import threading, time
+import signal, threading, time
 from sandbox import co_masters
+# A shell hands SIGINT to what it runs in the background as ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 made = []
 thread = threading.Thread(target=lambda: made.append(co_masters({flavor!r})))
 thread.start()
