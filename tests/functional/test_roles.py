@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +168,14 @@ def test_two_writable_servers_are_an_error(undecided: Site) -> None:
     output = no_authority(undecided)
     assert re.search(r"server1: mysql_repl_authoritative=unset; .* read_only: off\.", output)
     assert re.search(r"server2: mysql_repl_authoritative=unset; .* read_only: off\.", output)
+    table = [[cell.strip(' ",') for cell in line.split(" | ")] for line in output.splitlines() if re.match(r" +\".* \| ", line)]
+    assert table == [
+        ["rule", "server1", "server2"],
+        ["1 mysql_repl_authoritative", "unset", "unset"],
+        ["2 holds mysql_repl_vip (unset)", "no", "no"],
+        ["3 ansible_local.mysql_repl.authoritative", "not true", "not true"],
+        ["4 read_only", "off", "off"],
+    ]
 
 
 @one_flavor
@@ -223,6 +234,23 @@ def test_lists_come_as_lists_or_text(site: Site, tables: object) -> None:
     assert "tables: 2 identical," in run.output
 
 
+@one_flavor
+def test_a_wrong_authority_is_stopped_by_the_cap_on_deletes(site: Site) -> None:
+    """server2 has lost its rows and is named the authority all the same: server1 would lose them too."""
+    for right in ("CREATE TEMPORARY TABLES, CREATE, INSERT ON sakila.*", "BINLOG ADMIN ON *.*"):
+        site.target.execute(f"GRANT {right} TO repl_fix@'127.0.0.1'", logged=False)
+    site.drift("DELETE FROM sakila.film WHERE film_id > 50")
+    site.host_vars["server2"]["mysql_repl_authoritative"] = True
+    del site.host_vars["server1"]["mysql_repl_authoritative"]
+    before = site.contents(site.source), site.contents(site.target), site.positions()
+    run = site.playbook("sync", "-e", "mysql_repl_max_deletes=49")
+    assert run.returncode != 0
+    assert "50 rows" in run.output
+    assert "max_deletes" in run.output
+    assert (site.contents(site.source), site.contents(site.target), site.positions()) == before
+    assert not site.undo_dir.exists()
+
+
 def test_source_behind_another_address(site: Site, tmp_path: Path) -> None:
     """The replication status names TCP; here the partner is reached by its socket instead."""
     site.host_vars["server2"]["mysql_repl_source"] = {"login_unix_socket": site.source.socket}
@@ -235,17 +263,76 @@ def test_source_behind_another_address(site: Site, tmp_path: Path) -> None:
     assert "IN SYNC: server2 against server1" in run.output
 
 
-def test_passwords_of_the_two_may_differ_and_never_show(site: Site) -> None:
-    for server, secret in ((site.source, "secret-of-server1"), (site.target, "secret-of-server2")):
+class Eavesdropper:
+    """Looks at the command lines and environments of all processes, and at both servers' process lists, all the time."""
+
+    def __init__(self, site: Site) -> None:
+        self.seen: set[str] = set()
+        self._site = site
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def _watch(self) -> None:
+        while not self._end.wait(0.02):
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    self.seen.add(path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+            for server in (self._site.source, self._site.target):
+                self.seen.update(str(row) for row in server.watch("SHOW FULL PROCESSLIST"))
+
+    def __enter__(self) -> Eavesdropper:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+
+def test_passwords_of_the_two_may_differ_and_stand_nowhere(site: Site) -> None:
+    """Neither in output at -vvvv and diffs, nor in process lists, general logs, binary logs, journals, plans and states."""
+    secrets = ("secret-of-server1", "secret-of-server2", "secret-of-nobody")
+    for server, secret in ((site.source, secrets[0]), (site.target, secrets[1])):
         server.execute(f"ALTER USER repl_fix@'127.0.0.1' IDENTIFIED BY '{secret}'", logged=False)
-    site.host_vars["server1"]["mysql_repl_login_password"] = "secret-of-server1"
-    site.host_vars["server2"]["mysql_repl_login_password"] = "secret-of-server2"
+        server.execute("SET GLOBAL general_log_file='general.log', GLOBAL general_log=ON")
+    site.host_vars["server1"]["mysql_repl_login_password"] = secrets[0]
+    # Right only inside the nested option: what is beside it is overridden.
+    site.host_vars["server2"]["mysql_repl_login_password"] = secrets[1]
+    site.host_vars["server2"]["mysql_repl_source"] = {"login_password": secrets[0]}
+    site.host_vars["server1"]["mysql_repl_login_password"] = secrets[2]
     site.drift()
-    run = site.playbook("sync", "--diff", "-vvvv")
-    assert run.returncode == 0
-    assert "verified equal" in run.output
-    assert "secret-of" not in run.output
-    assert all("secret-of" not in path.read_text() for path in site.undo_dir.iterdir())
+    starts = [server.binlog_position() for server in (site.source, site.target)]
+    files = {"mysql_repl_plan_file": str(site.folder / "plan"), "mysql_repl_state_file": str(site.folder / "state")}
+    said = []
+    try:
+        with Eavesdropper(site) as ears:
+            for name, more in (
+                ("check", [*(f"-e{variable}={path}" for variable, path in files.items())]),
+                ("sync", ["--diff"]),
+            ):
+                run = site.playbook(name, "-vvvv", *more)
+                assert run.returncode == 0
+                said.append(run.output)
+            result = site.module("checksum", login_password=secrets[1], source={"login_password": secrets[2]})
+            said.append(json.dumps(result, default=str))
+    finally:
+        for server in (site.source, site.target):
+            server.execute("SET GLOBAL general_log=OFF")
+    assert "verified equal" in said[1]
+    assert '"login_password": "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"' in said[1]
+    assert result["code"] == "cannot_connect"
+    assert any("AnsiballZ" in line for line in ears.seen), "nobody listened"
+    assert any("comaster" in line or "film" in line for line in ears.seen)
+    logs = [(server.datadir / "general.log").read_text("utf-8", "replace") for server in (site.source, site.target)]
+    assert all("film" in log for log in logs)
+    dumps = [server.binlog_dump(start[0], "-vv") for server, start in zip((site.source, site.target), starts)]
+    assert "film" in dumps[0]
+    written = [*site.undo_dir.iterdir(), site.folder / "plan"]
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in written)
+    kept = [path.read_bytes().decode("utf-8", "replace") for path in written]
+    for secret in secrets:
+        for text in (*said, *ears.seen, *logs, *dumps, *kept):
+            assert secret not in text
 
 
 def test_passwords_may_come_from_the_environment_of_the_controller(site: Site) -> None:

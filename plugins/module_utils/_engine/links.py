@@ -158,7 +158,8 @@ def link_from(record: Record, dialect: dialects.Dialect) -> Link:
     status = {dialects.normal_status_name(name): value or "" for name, value in record.items()}
     lag = status.get("Seconds_Behind_Source", "")
     return Link(
-        channel=status.get(dialect.channel_column, ""),
+        # MySQL 5.7's manual prints the name both ways.
+        channel=status.get(dialect.channel_column) or status.get("Channel_name", ""),
         source_host=status.get("Source_Host", ""),
         source_port=_int(status, "Source_Port") or 3306,
         source_server_id=_int(status, "Source_Server_Id") or None,

@@ -50,6 +50,36 @@ MYSQL_ROW = {
 }  # fmt: skip
 
 
+# As the manuals print them: https://docs.oracle.com/cd/E17952_01/mysql-5.7-en/show-slave-status.html and
+# https://dev.mysql.com/doc/refman/8.0/en/show-replica-status.html, with the columns that the latter names only in words.
+MYSQL57_ANSWER = """
+Slave_IO_State: Waiting for master to send event|Master_Host: localhost|Master_User: repl|Master_Port: 13000|Connect_Retry: 60
+Master_Log_File: source-bin.000002|Read_Master_Log_Pos: 1307|Relay_Log_File: replica-relay-bin.000003|Relay_Log_Pos: 1508
+Relay_Master_Log_File: source-bin.000002|Slave_IO_Running: Yes|Slave_SQL_Running: Yes|Replicate_Do_DB: |Replicate_Ignore_DB:
+Replicate_Do_Table: |Replicate_Ignore_Table: |Replicate_Wild_Do_Table: |Replicate_Wild_Ignore_Table: |Last_Errno: 0|Last_Error:
+Skip_Counter: 0|Exec_Master_Log_Pos: 1307|Relay_Log_Space: 1858|Until_Condition: None|Until_Log_File: |Until_Log_Pos: 0
+Master_SSL_Allowed: No|Master_SSL_CA_File: |Seconds_Behind_Master: 0|Master_SSL_Verify_Server_Cert: No|Last_IO_Errno: 0
+Last_IO_Error: |Last_SQL_Errno: 0|Last_SQL_Error: |Replicate_Ignore_Server_Ids: |Master_Server_Id: 1
+Master_UUID: 3e11fa47-71ca-11e1-9e33-c80aa9429562|SQL_Delay: 0|SQL_Remaining_Delay: NULL|Master_Retry_Count: 10
+Retrieved_Gtid_Set: 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5|Executed_Gtid_Set: 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5
+Auto_Position: 1|Replicate_Rewrite_DB: |Channel_name: |Master_TLS_Version: TLSv1.2
+"""
+MYSQL80_ANSWER = """
+Replica_IO_State: Waiting for source to send event|Source_Host: 127.0.0.1|Source_User: root|Source_Port: 13000|Connect_Retry: 1
+Source_Log_File: master-bin.000001|Read_Source_Log_Pos: 927|Relay_Log_File: slave-relay-bin.000002|Relay_Log_Pos: 1145
+Relay_Source_Log_File: master-bin.000001|Replica_IO_Running: Yes|Replica_SQL_Running: Yes|Replicate_Do_DB: |Replicate_Ignore_DB:
+Last_Errno: 0|Last_Error: |Skip_Counter: 0|Exec_Source_Log_Pos: 927|Seconds_Behind_Source: 0|Last_IO_Errno: 0|Last_IO_Error:
+Last_SQL_Errno: 0|Last_SQL_Error: |Source_Server_Id: 1|Source_UUID: 73f86016-978b-11ee-ade5-8d2a2a562feb|SQL_Delay: 0
+Retrieved_Gtid_Set: 73f86016-978b-11ee-ade5-8d2a2a562feb:1-3|Executed_Gtid_Set: 73f86016-978b-11ee-ade5-8d2a2a562feb:1-3
+Auto_Position: 1|Replicate_Rewrite_DB: |Channel_Name: |Source_TLS_Version: TLSv1.3
+"""
+
+
+def answer(text: str) -> dict[str, str]:
+    fields = (field.partition(":") for line in text.strip().splitlines() for field in line.split("|"))
+    return {name: value.strip() for name, _, value in fields}
+
+
 def facts(role: str = "source", server_id: int = 1, uuid: str | None = None) -> ServerFacts:
     return ServerFacts(role, "db", 3306, "mysql", "9.7.4", server_id, uuid)
 
@@ -71,6 +101,27 @@ def test_a_recorded_mariadb_link():
     assert found.auto_position
     assert (found.executed_gtids, found.read_file, found.read_position, found.lag) == ("0-1-302", "bin.000001", 322, 0)
     assert found.filters == Filters()
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "address", "uuid", "read"),
+    [
+        (MYSQL57_ANSWER, "5.7.44", "localhost:13000", "3e11fa47-71ca-11e1-9e33-c80aa9429562", ("source-bin.000002", 1307)),
+        (MYSQL80_ANSWER, "8.0.36", "127.0.0.1:13000", "73f86016-978b-11ee-ade5-8d2a2a562feb", ("master-bin.000001", 927)),
+        (MYSQL80_ANSWER, "8.4.3", "127.0.0.1:13000", "73f86016-978b-11ee-ade5-8d2a2a562feb", ("master-bin.000001", 927)),
+    ],
+)
+def test_answers_of_older_mysql(text, version, address, uuid, read):
+    found = link_from(answer(text), detect(version, ""))
+    assert (found.address, found.source_server_id, found.source_uuid) == (address, 1, uuid)
+    assert (found.read_file, found.read_position) == read
+    assert (found.healthy, found.auto_position, found.lag, found.delay, found.channel) == (True, True, 0, 0, "")
+    assert found.executed_gtids.startswith(uuid)
+    assert found.filters == Filters()
+    for column in ("Channel_name", "Channel_Name"):
+        assert link_from({**answer(text), column: "east"}, detect(version, "")).channel == "east"
+    stopped = {name: value.replace("Yes", "No") for name, value in answer(text).items()}
+    assert not link_from(stopped, detect(version, "")).healthy
 
 
 def test_a_recorded_mysql_link_and_its_older_words():
