@@ -221,6 +221,8 @@ def repair(params: Params) -> Repair:
         batch_rows=_at_least(params, "batch_rows", 1),
         undo_dir=undo_dir(params),
         downstream=params["downstream"],
+        method=params["method"],
+        allow_triggers=params["allow_triggers"],
     )
 
 

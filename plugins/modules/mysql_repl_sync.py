@@ -15,7 +15,7 @@ description:
   - Compares tables as M(comaster.mysql_repl.mysql_repl_checksum) does, and repairs the target where it differs.
   - "The target is never written. Every change is logged on the source and reaches the target through replication, so that it
     cannot collide with what replication brings, and every other replica of the source stays right."
-  - "The source's data is not changed either. The statements run against a temporary table that hides the real one in this
+  - "The source's data is not changed either. By default the statements run against a temporary table that hides the real one in this
     session alone, so they exist only in the binary log. The rows are locked on the source (shared locks) while they are
     logged, and what is logged are the values read under that lock."
   - Then it waits until the target has applied them, and compares the rows once more.
@@ -43,6 +43,30 @@ options:
     type: str
     choices: [refuse, idempotent]
     default: refuse
+  method:
+    description:
+      - How a change gets into the source's binary log.
+      - "V(shadow): as a statement that runs on the source against an empty temporary table, so that nothing is written there
+        and no trigger fires. On the target a statement fires the triggers of its events, so one is chosen whose events have
+        none there. A table for whose rows there is no such statement is refused."
+      - "V(row): as row changes, for which the target fires no trigger. Locked rows of the source's real table are deleted and
+        inserted again in one transaction; rows that only the target has are inserted and deleted. Before the commit it is
+        proved that every row of every table of the source is what it was, else it is rolled back. The target's applier is in
+        IDEMPOTENT mode (C(slave_exec_mode), C(replica_exec_mode)) meanwhile, and STRICT afterwards; a run that was killed is
+        made good by the next one with the same O(undo_dir)."
+      - V(auto) is V(shadow), and V(row) for the tables that V(shadow) refuses because of triggers, if O(allow_triggers=true).
+    type: str
+    choices: [auto, shadow, row]
+    default: auto
+    version_added: 0.1.0
+  allow_triggers:
+    description:
+      - Repair tables with triggers by O(method=row), which runs the triggers of the source.
+      - What they change elsewhere must be nothing in the end, as where they keep a second table in step. That is looked for
+        before the commit. A trigger that leaves a trace, such as a row in a log table, is rolled back and the table refused.
+    type: bool
+    default: false
+    version_added: 0.1.0
   plan_file:
     description:
       - Apply the plan that M(comaster.mysql_repl.mysql_repl_checksum) wrote to this file, and nothing else. Only the
@@ -70,7 +94,10 @@ notes:
     C(SELECT, TRIGGER) on the data, C(BINLOG MONITOR, SLAVE MONITOR, PROCESS) on C(*.*). On both servers."
   - "Besides, on the source only, on MySQL: C(CREATE TEMPORARY TABLES) on the data, C(SESSION_VARIABLES_ADMIN) on C(*.*); on
     MariaDB: C(CREATE TEMPORARY TABLES, CREATE, INSERT) on the data, C(BINLOG ADMIN) on C(*.*)."
-  - "No right to C(UPDATE) or C(DELETE) data is needed anywhere, and none should be given: without it the server itself keeps
+  - "For O(method=row), instead: on the source C(INSERT, DELETE) on the data (C(UPDATE) too where a BEFORE trigger alters
+    rows), and on MySQL C(SESSION_VARIABLES_ADMIN), on MariaDB C(BINLOG ADMIN) on C(*.*); on the target, on MySQL
+    C(SYSTEM_VARIABLES_ADMIN), on MariaDB C(REPLICATION SLAVE ADMIN) on C(*.*). For the time of the repair only."
+  - "Otherwise no right to C(UPDATE) or C(DELETE) data is needed anywhere, and none should be given: without it the server itself keeps
     the account from changing the source."
 seealso:
   - module: comaster.mysql_repl.mysql_repl_checksum
@@ -105,6 +132,14 @@ EXAMPLES = r"""
     databases: shop
     extra_rows: keep
     undo_dir: /var/lib/mysql_repl/undo
+
+- name: Repair tables whose triggers keep others in step, such as Sakila's film and film_text
+  comaster.mysql_repl.mysql_repl_sync:
+    login_host: db2.example.com
+    login_user: repl_admin
+    login_password: "{{ vault_repl_admin_password }}"
+    tables: [sakila.film, sakila.film_text]
+    allow_triggers: true
 """
 
 RETURN = r"""
@@ -472,6 +507,8 @@ def main() -> None:
             **arguments.plan_spec(),
             "extra_rows": {"type": "str", "choices": ["delete", "keep"], "default": "delete"},
             "downstream": {"type": "str", "choices": ["refuse", "idempotent"], "default": "refuse"},
+            "method": {"type": "str", "choices": ["auto", "shadow", "row"], "default": "auto"},
+            "allow_triggers": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

@@ -130,6 +130,13 @@ class Dialect:
         return ("SESSION_VARIABLES_ADMIN|SYSTEM_VARIABLES_ADMIN|SUPER",) if self.version >= (8,) else ("SUPER",)
 
     @property
+    def applier_privilege(self) -> str:
+        """Global right needed on a replica to set its exec mode."""
+        if self.is_mariadb:
+            return "REPLICATION SLAVE ADMIN" + self._or_super if self.version >= (10, 5) else "SUPER"
+        return "SYSTEM_VARIABLES_ADMIN|SUPER" if self.version >= (8,) else "SUPER"
+
+    @property
     def shadow_data_privileges(self) -> tuple[str, ...]:
         """Rights needed on the data of the source to make a shadow table; none of them can overwrite a row."""
         if self.is_mariadb:

@@ -19,14 +19,12 @@ from __future__ import annotations
 import typing as t
 from contextlib import ExitStack, contextmanager
 
-from .errors import AccessDenied, Refusal, ReplError
+from .errors import Refusal
 from .facts import Replica, ServerFacts, read_facts, read_replicas
-from .fence import fence
+from .leniency import IDEMPOTENT, Applier
 from .links import Link, read_links
 from .session import Session, connect
 from .topology import leads_to
-
-IDEMPOTENT = "IDEMPOTENT"
 
 
 def is_harmless(target: ServerFacts) -> bool:
@@ -36,62 +34,28 @@ def is_harmless(target: ServerFacts) -> bool:
 
 @contextmanager
 def idempotent(target: Session, facts: ServerFacts, replicas: t.Iterable[Replica], timeout: float) -> t.Iterator[list[str]]:
-    """Keep the replicas below the target in IDEMPOTENT mode while the context lasts; then drain them and set STRICT.
+    """Keep replicas of ``target`` in IDEMPOTENT mode while the context lasts; then drain them and set STRICT.
 
     STRICT also where a run that was killed had left IDEMPOTENT behind: that cannot be told from anything else.
     They are reached with the target's login at the addresses they report. ``timeout``: seconds for a replica to catch
     up; one that does not stays IDEMPOTENT, because STRICT would break it, and the list given, which is empty until
-    the end, then says so. Where nothing can break, nothing is done. Raises Refusal before anything is changed
-    (``downstream_unknown``, ``downstream_replicas``, ``stopped_link``, ``missing_grant``) and ConnectError.
+    the end, then says so. Raises Refusal before anything is changed (``downstream_unknown``, ``downstream_replicas``,
+    ``stopped_link``, ``missing_grant``) and ConnectError.
     """
     problems: list[str] = []
-    if is_harmless(facts):
-        replicas = ()
     with ExitStack() as sessions:
         all_below = [_open(sessions, target, facts, replica) for replica in replicas]
-        relaxed: list[_Below] = []
+        relaxed: list[tuple[Applier, Link]] = []
         try:
-            for below in all_below:
-                below.set(IDEMPOTENT)
-                relaxed.append(below)
+            for applier, link in all_below:
+                applier.set(IDEMPOTENT, "leave 'downstream' at 'refuse'")
+                relaxed.append((applier, link))
             yield problems
         finally:
-            problems += [problem for below in relaxed for problem in below.restore(target, timeout)]
+            problems += [problem for applier, link in relaxed for problem in applier.restore(target, link, timeout)]
 
 
-class _Below:
-    """One replica below the target."""
-
-    def __init__(self, session: Session, link: Link) -> None:
-        self._session = session
-        self._link = link
-        self._name = min(session.variables(("slave_exec_mode", "replica_exec_mode")))
-
-    def restore(self, target: Session, timeout: float) -> t.Iterator[str]:
-        """Wait until the target's changes have arrived and put the mode back; yields what went wrong."""
-        try:
-            fence(target, self._session, self._link, timeout)
-            self.set("STRICT")
-        except ReplError as exc:
-            yield (
-                f"{self._session.name} is still in IDEMPOTENT mode: {exc.message}"
-                f" When it has caught up, run there: SET GLOBAL {self._name} = 'STRICT'."
-            )
-
-    def set(self, mode: str) -> None:
-        """Set the mode. Raises Refusal ``missing_grant``."""
-        try:
-            self._session.execute(f"SET GLOBAL {self._name} = '{mode}'")
-        except AccessDenied as exc:
-            right = "REPLICATION SLAVE ADMIN" if self._session.dialect.is_mariadb else "SYSTEM_VARIABLES_ADMIN"
-            raise Refusal(
-                "missing_grant",
-                f"{self._session.name}: the account may not set {self._name}: {exc.message}.",
-                f"GRANT {right} ON *.* to the account there, or leave 'downstream' at 'refuse'.",
-            ) from exc
-
-
-def _open(sessions: ExitStack, target: Session, facts: ServerFacts, replica: Replica) -> _Below:
+def _open(sessions: ExitStack, target: Session, facts: ServerFacts, replica: Replica) -> tuple[Applier, Link]:
     """Log in to a replica and prove that it is the one, and the last of its line."""
     if not (replica.host and replica.port and replica.server_id):
         raise Refusal(
@@ -118,4 +82,10 @@ def _open(sessions: ExitStack, target: Session, facts: ServerFacts, replica: Rep
             f"{session.name} has replicas of its own, or may have: what becomes of them is not known.",
             "Detach them for the time of the repair.",
         )
-    return _Below(session, link)
+    if found.stops_on_rows:
+        raise Refusal(
+            "downstream_replicas",
+            f"{session.name} logs statements only and stops on row changes that it is to log again (error 1666).",
+            "Run there: STOP REPLICA; SET GLOBAL binlog_format='ROW'; START REPLICA.",
+        )
+    return Applier(session), link

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import dialect as dialects
 from .errors import AccessDenied
 from .session import Session
 
@@ -63,6 +64,15 @@ class ServerFacts:
         rules = dict(part.split("=", 1) for part in self.binlog_filters.split("; ") if part)
         do, ignore = (rules.get(name, "") for name in ("Binlog_Do_DB", "Binlog_Ignore_DB"))
         return (not do or database in do.split(",")) and database not in ignore.split(",")
+
+    @property
+    def stops_on_rows(self) -> bool:
+        """Whether its applier stops on row changes, because it is to log them again and may log statements only.
+
+        Error 1666 on MySQL 9.7; MariaDB 10.11 and 11.8 log them as rows then (measured).
+        """
+        logs = self.binlog and self.log_replica_updates and self.binlog_format.upper() == "STATEMENT"
+        return logs and self.flavor != dialects.MARIADB
 
     @property
     def identity(self) -> str:

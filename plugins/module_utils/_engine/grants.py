@@ -82,6 +82,10 @@ class Grants:
         """Give the GRANT statements a repair through the shadow table still needs on the source; empty: none."""
         return self._missing(dialect.shadow_privileges, dialect.shadow_data_privileges, databases)
 
+    def missing_for_rows(self, dialect: dialects.Dialect, databases: Iterable[str] = ()) -> tuple[str, ...]:
+        """Give the GRANT statements a repair that writes the real tables still needs on the source; empty: none."""
+        return self._missing(dialect.shadow_privileges, ("INSERT", "DELETE"), databases)
+
     def _missing(self, everywhere: Sequence[str], on_data: Sequence[str], databases: Iterable[str]) -> tuple[str, ...]:
         lacking = [privilege.split("|")[0] for privilege in everywhere if not self.has(privilege)]
         statements = [self._grant(lacking, "*.*")] if lacking else []

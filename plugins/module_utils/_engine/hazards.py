@@ -292,9 +292,8 @@ def _missing_grants(evidence: Evidence) -> Iterator[Hazard]:
         words = dialects.detect(server.version, server.flavor)
         yield from _missing("missing_grant_check", server, rights, rights.missing_for_check(words, evidence.databases), "compare")
         if evidence.repair and server.role == "source":
-            yield from _missing(
-                "missing_grant_repair", server, rights, rights.missing_for_shadow(words, evidence.databases), "repair"
-            )
+            wanted = rights.missing_for_rows if evidence.method == "row" else rights.missing_for_shadow
+            yield from _missing("missing_grant_repair", server, rights, wanted(words, evidence.databases), "repair")
 
 
 def _missing(code: str, server: ServerFacts, rights: Grants, statements: tuple[str, ...], purpose: str) -> Iterator[Hazard]:

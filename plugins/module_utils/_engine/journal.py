@@ -15,6 +15,8 @@ One file for each run, mode 0600, one JSON object a line, only ever appended to.
 ``image``      ``id`` of a row and its ``before`` and ``after`` (and ``copies``) as read last; replaces what was said before
 ``committed``  ``rows``: the change of these is in the source's binary log
 ``verified``   ``rows``: these are equal on both servers, replication drained
+``lenient``    ``server`` (as in the header) and ``on``: whether the run has this server's applier in IDEMPOTENT mode from
+               here on; on disk before it is set, and after it is put back
 
 Images list the values of ``columns`` as codec.read_expression reads them, in the form of images.py. A run may be
 killed at any instant: the last line may be unfinished, and a row without ``committed`` may or may not have been
@@ -156,6 +158,11 @@ class Writer:
         """Note that these rows were seen equal on both servers."""
         self._write({"is": "verified", "rows": sorted(rows)}, urgent=False)
 
+    def lenient(self, server: Identity, on: bool) -> None:
+        """Note on disk that a server's applier is in IDEMPOTENT mode from here on, or no more."""
+        self._write({"is": "lenient", "server": asdict(server), "on": on})
+        self.flush()
+
     def flush(self) -> None:
         """Return once every image written is on disk."""
         if self._unsynced:
@@ -238,6 +245,8 @@ class Journal:
         self.tables: dict[int, JournaledTable] = {}
         self._rows: list[tuple[int, int]] = []  # offsets of the row and of its latest image
         self._committed: set[int] = set()
+        #: Servers that the run had set, or was about to set, to IDEMPOTENT mode, and did not put back.
+        self.left_lenient: set[Identity] = set()
         self.header = self._scan()
 
     def __len__(self) -> int:
@@ -297,6 +306,8 @@ class Journal:
             self._rows[line["id"] - 1] = (row_at, offset)
         elif kind == "committed":
             self._committed.update(line["rows"])
+        elif kind == "lenient":
+            (self.left_lenient.add if line["on"] else self.left_lenient.discard)(Identity(**line["server"]))
         elif kind != "verified":
             raise ValueError(f"unknown kind of line {kind!r}")
 
@@ -307,6 +318,48 @@ def read(path: str) -> Journal:
         return Journal(path)
     except OSError as exc:
         raise _unreadable(path, exc.strerror or str(exc)) from exc
+
+
+def left_lenient(directory: str, server: Identity) -> str | None:
+    """The latest journal in ``directory`` ("": the default one) by which a run left this server in IDEMPOTENT mode.
+
+    What cannot be read tells nothing.
+    """
+    directory = os.path.abspath(directory or default_directory())
+    try:
+        names = [name for name in os.listdir(directory) if name.endswith(".jsonl")]
+    except OSError:
+        return None
+    found = []
+    for name in names:
+        path = os.path.join(directory, name)
+        with contextlib.suppress(Refusal):
+            journal = read(path)
+            if any(_is_same(server, other) for other in journal.left_lenient):
+                found.append((journal.header.created, path))
+    return max(found)[1] if found else None
+
+
+def note_strict(path: str, server: Identity) -> None:
+    """Note in the journal of a run that was killed that this server is not in IDEMPOTENT mode any more.
+
+    Raises Refusal ``journal_unwritable``.
+    """
+    with _writing(path), open(path, "rb+") as file:
+        whole = file.read().rfind(b"\n") + 1
+        file.seek(whole)
+        file.truncate()  # a line that was not finished says nothing
+        for left in read(path).left_lenient:
+            if _is_same(left, server):
+                line = {"is": "lenient", "server": asdict(left), "on": False}
+                file.write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _is_same(a: Identity, b: Identity) -> bool:
+    """Whether both are one server; its address may have been written otherwise."""
+    return (a.server_id, a.uuid) == (b.server_id, b.uuid)
 
 
 def _read_header(line: dict[str, t.Any]) -> Header:

@@ -93,3 +93,5 @@ class Repair:
     batch_rows: int = 500
     undo_dir: str = ""
     downstream: str = "refuse"  # refuse | idempotent
+    method: str = "auto"  # auto | shadow | row
+    allow_triggers: bool = False

@@ -57,7 +57,8 @@ def plan_table(examination: Examination, repair: Repair, rows_below: bool = Fals
                 f"{table.name} has no key; replicas below the target would get inserted rows a second time.",
                 "Detach them for the time of the repair, or add a primary key.",
             )
-    return TablePlan(table, changes, kept + examination.stale, recipes.choose_for(table, target_table, changes))
+    recipe = recipes.choose_for(table, target_table, changes, repair.method, repair.allow_triggers)
+    return TablePlan(table, changes, kept + examination.stale, recipe)
 
 
 def check_caps(plans: t.Iterable[TablePlan], repair: Repair) -> None:

@@ -20,7 +20,8 @@ whole row      none on DELETE       DELETE             every row equal to it in 
 (no key)                                               the source, locked, has none
 whole row      none on INSERT and   DELETE, REPLACE    afterwards the target has as many copies as the source,
 (no key)       none on DELETE                          however many it had; REPLACE as above
-any other                           none: refused      triggers would change other rows, or stop replication
+any other                           none: refused, or  triggers would change other rows, or stop replication;
+                                    method ``row``     row changes fire none there (rowwise.py)
 =============  ===================  =================  ========================================================
 
 All of them are logged although they find nothing on the empty shadow (measured on MariaDB and MySQL), and none can
@@ -55,11 +56,17 @@ class Recipe:
     @property
     def takes_rows_away(self) -> bool:
         """Whether a new row pushes out others that hold its unique values; else these must be gone before."""
-        return REPLACE in (self.missing, self.different)
+        return self == ROW or REPLACE in (self.missing, self.different)
 
 
 #: For a target without triggers.
 PLAIN = Recipe()
+
+#: By row changes, for which no trigger fires on the target (rowwise.py).
+ROW = Recipe(*["row"] * 3)
+
+#: The user's choice of method.
+AUTO, SHADOW, BY_ROWS = "auto", "shadow", "row"
 
 
 def choose(triggers: t.Iterable[Trigger], has_key: bool = True) -> Recipe:
@@ -73,20 +80,44 @@ def choose(triggers: t.Iterable[Trigger], has_key: bool = True) -> Recipe:
     return Recipe(None if "INSERT" in events else INSERT, None if "UPDATE" in events else UPDATE, extra)
 
 
-def choose_for(table: Table, target_table: Table, changes: Differences) -> Recipe:
-    """Choose the statements for a plan. Raises TableProblem ``triggers`` when a row of it has none."""
+def choose_for(
+    table: Table, target_table: Table, changes: Differences, method: str = AUTO, allow_triggers: bool = False
+) -> Recipe:
+    """Choose the statements for a plan.
+
+    ``method``: ``shadow`` or ``row`` alone, or ``auto``: ``row`` where there is no statement. Triggers run on the source
+    with ``row``, so a table that has any is repaired so only with ``allow_triggers``.
+    Raises TableProblem ``triggers`` when a row of the plan has no statement.
+    """
+    if method == BY_ROWS:
+        if not allow_triggers and (table.triggers or target_table.triggers):
+            raise TableProblem(
+                "triggers",
+                f"{table.name} has triggers, which the method 'row' runs on the source: {_listed(table, target_table)}.",
+                "Set 'allow_triggers: true': what they change elsewhere is looked for before the commit and rolled back.",
+            )
+        return ROW
     recipe = choose(target_table.triggers, table.key is not None)
     if table.key is None:
         kinds = {MISSING if change.source_copies else change.kind for change in changes}
     else:
         kinds = {kind for kind, rows in changes.rows.items() if rows}
     without = [kind for kind in (MISSING, DIFFERENT, EXTRA) if kind in kinds and recipe.verb(kind) is None]
-    if without:
-        listed = ", ".join(f"{trigger.name} ({trigger.timing} {trigger.event})" for trigger in target_table.triggers)
-        raise TableProblem(
-            "triggers",
-            f"{table.name} has triggers on the target that every statement for its {' and '.join(without)} rows would"
-            f" fire: {listed}. They would change other rows there, or stop replication.",
-            "Drop these triggers on the target for the time of the repair, or repair the table by hand.",
-        )
-    return recipe
+    if not without:
+        return recipe
+    if method == AUTO and allow_triggers and table.key is not None:
+        return ROW
+    remedy = "Drop these triggers on the target for the time of the repair"
+    if table.key is not None:
+        remedy += ", or set 'allow_triggers: true'" + (" and 'method: auto'" if method == SHADOW else "")
+        remedy += ": the rows are then written on the source itself, in a way that leaves it as it was"
+    raise TableProblem(
+        "triggers",
+        f"{table.name} has triggers on the target that every statement for its {' and '.join(without)} rows would"
+        f" fire: {_listed(target_table)}. They would change other rows there, or stop replication.",
+        f"{remedy}.",
+    )
+
+
+def _listed(*tables: Table) -> str:
+    return ", ".join(dict.fromkeys(f"{each.name} ({each.timing} {each.event})" for table in tables for each in table.triggers))

@@ -19,7 +19,7 @@ from .confirm import EXTRA, Difference
 from .errors import TableProblem
 from .keyspace import KeySpace
 from .multiset import Rows
-from .recipes import PLAIN, REPLACE, UPDATE, Recipe
+from .recipes import PLAIN, REPLACE, ROW, UPDATE, Recipe
 from .schema import Column, Key, Table
 from .session import Row, Session
 from .spool import Differences, row_bytes
@@ -93,6 +93,12 @@ def _preview(table: Table, change: Difference, recipe: Recipe) -> t.Iterator[str
     if table.key is None:
         yield f"DELETE FROM {name} WHERE {_digest(table)} = {sqltext.hex_literal(change.digest)}"
         yield from itertools.repeat(_head("REPLACE", table, name) + _values(table, change.key), change.source_copies)
+    elif recipe == ROW:
+        remove = f"DELETE FROM {name} WHERE {KeySpace(table, table.key).any_of([change.key])}"
+        if change.source:
+            yield from (remove, _head("INSERT", table, name) + _values(table, change.source))
+        elif change.target:
+            yield from (_head("INSERT", table, name) + _values(table, change.target), remove)
     elif change.kind == EXTRA or change.source is None:
         yield f"DELETE FROM {name} WHERE {KeySpace(table, table.key).any_of([change.key])}"
     elif recipe.verb(change.kind) == UPDATE:

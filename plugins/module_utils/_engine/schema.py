@@ -290,6 +290,11 @@ def differences(source: Table, target: Table) -> tuple[str, ...]:
     return tuple(found)
 
 
+def column_order(table: Table) -> tuple[tuple[str, str, str | None, str], ...]:
+    """The columns as row changes carry them: by position."""
+    return tuple((column.name.lower(), _plain_type(column), column.charset, column.generated) for column in table.columns)
+
+
 def _shape(column: Column, in_unique_key: bool) -> tuple[object, ...]:
     return (
         _plain_type(column),

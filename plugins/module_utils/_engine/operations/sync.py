@@ -18,12 +18,14 @@ from ..copies import repair_copies
 from ..errors import Refusal, ReplError, ServerError, TableProblem
 from ..examine import Examination
 from ..fence import check_links, fence_both
+from ..hazards import INFO, Hazard
 from ..lanes import Lane
 from ..options import Pace, Repair, Selection, Servers
 from ..outcome import TableRepair
 from ..plan import TablePlan, check_caps, plan_table
 from ..planned import examine_planned
 from ..progress import COMPARE, REPAIR, Listener, Meter, nobody
+from ..recipes import ROW
 from ..repair import repair_table
 from ..report import DRIFT, ERROR, SKIPPED, UNDECIDED, Changes, SyncReport, TableReport, summarize
 from ..rewrite import preview
@@ -31,6 +33,7 @@ from ..selection import named_databases
 from ..session import Session
 from ..topology import OpenPair, Pair, open_pair
 from . import info
+from .by_rows import ByRows
 from .checksum import NOT_TABLES, all_identical, examine_all, is_identical, server_report
 
 # Statements and rows handed back to the caller; all of them are in the journal.
@@ -58,8 +61,12 @@ def run(
     meter = Meter(listener)
     with open_pair(servers) as connections:
         databases = () if plan_file else named_databases(selection)
-        pair, hazards = info.preflight(connections.source, connections.target, servers, True, databases, repair.downstream)
+        pair, hazards = info.preflight(
+            connections.source, connections.target, servers, True, databases, repair.downstream, repair.method
+        )
+        by_rows = ByRows(connections, pair, servers, repair)
         with only_run(connections.source, pair):
+            mended = by_rows.put_back() if apply else ""
             if plan_file:
                 examined = _examine_plan(connections, pair, servers, repair, sample_rows, plan_file, meter)
             else:
@@ -68,7 +75,7 @@ def run(
                     connections, pair, servers, selection, pace, sample_rows, repair.max_changes + 1, meter=meter
                 )
             rows_below = bool(pair.target_replicas) and not downstream.is_harmless(pair.target)
-            plans, tables = _plan(examined, repair, rows_below)
+            plans, tables = _plan(examined, repair, rows_below, by_rows)
             report = SyncReport(
                 in_sync=all_identical(tables),
                 verified=apply and all_identical(tables),
@@ -98,7 +105,11 @@ def run(
             except Refusal as exc:
                 return replace(report, changed=False, changes=Changes(), statements=(), diff=(), failed=True, message=str(exc))
             if apply and report.changed:
-                report = _apply(connections, pair, servers, repair, plans, report, meter)
+                report = _apply(connections, pair, servers, repair, plans, report, meter, by_rows)
+    if mended:
+        report = replace(
+            report, hazards=(*report.hazards, Hazard("idempotent_left_on", INFO, "target", mended, "Nothing to do."))
+        )
     report = replace(report, summary=summarize(report.tables, time.monotonic() - started))
     return _with_problems(report)
 
@@ -146,7 +157,7 @@ def _examine_plan(
 
 
 def _plan(
-    examined: t.Sequence[Examination], repair: Repair, rows_below: bool
+    examined: t.Sequence[Examination], repair: Repair, rows_below: bool, by_rows: ByRows
 ) -> tuple[tuple[TablePlan, ...], tuple[TableReport, ...]]:
     """Plan every table; one that cannot be repaired safely becomes an error, its counts kept."""
     plans: list[TablePlan] = []
@@ -155,6 +166,8 @@ def _plan(
         report = examination.report
         try:
             plan = plan_table(examination, repair, rows_below)
+            if plan and examination.target_table:
+                by_rows.admit(plan, examination.target_table)
         except TableProblem as exc:
             report = _failed(report, exc)
         else:
@@ -171,6 +184,7 @@ def _apply(
     plans: t.Sequence[TablePlan],
     report: SyncReport,
     meter: Meter,
+    by_rows: ByRows,
 ) -> SyncReport:
     """Repair table after table; a broken link ends the run, a table's own trouble only that table."""
 
@@ -185,17 +199,21 @@ def _apply(
     done = Changes()
     problems: dict[str, ReplError] = {}
     verified = True
-    below = pair.target_replicas if repair.downstream == "idempotent" else ()
     with ExitStack() as stack:
-        lenient = downstream.idempotent(connections.target, pair.target, below or (), servers.fence_timeout)
-        left_behind = stack.enter_context(lenient)
+        left_behind = [by_rows.problems]
+        for upstream, facts, replicas in by_rows.replicas() if repair.downstream == "idempotent" else ():
+            lenient = downstream.idempotent(upstream, facts, replicas, servers.fence_timeout)
+            left_behind.append(stack.enter_context(lenient))
         writer = stack.enter_context(journal.create(repair.undo_dir, journal_header("sync", pair, connections)))
-        for plan in plans:
+        for plan in by_rows.in_order(plans):
             meter.table(plan.table.name, len(plan.changes))
             try:
                 with connections.new_source() as lock, connections.new_source() as log:
                     sessions = (lock, log, connections.target)
-                    result = _repair(plan, sessions, repair.batch_rows, writer, fence, links, spare, meter.reached)
+                    if plan.recipe == ROW and plan.changes:
+                        result = by_rows.repair(plan, (lock, log), writer, stack, fence, links, meter.reached)
+                    else:
+                        result = _repair(plan, sessions, repair.batch_rows, writer, fence, links, spare, meter.reached)
             except ReplError as exc:  # what earlier tables got is in the result all the same
                 result = TableRepair(stopped=exc)
             skipped = plan.left_alone + len(result.skipped)
@@ -217,8 +235,8 @@ def _apply(
         changes=done,
         undo_file=undo_file,
         verified=verified and not problems,
-        failed=bool(left_behind),
-        message=" ".join(left_behind) or None,
+        failed=any(left_behind),
+        message=" ".join(itertools.chain.from_iterable(left_behind)) or None,
     )
 
 

@@ -31,6 +31,8 @@ ALL: arguments.Spec = {
     **arguments.limits_spec(),
     "extra_rows": {"type": "str", "default": "delete"},
     "downstream": {"type": "str", "default": "refuse"},
+    "method": {"type": "str", "default": "auto"},
+    "allow_triggers": {"type": "bool", "default": False},
 }
 
 

@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The part of a sync that goes by row changes instead of statements: admitted, in order, the target lenient meanwhile."""
+
+from __future__ import annotations
+
+import typing as t
+from contextlib import ExitStack
+
+from .. import downstream, journal
+from ..admission import admit
+from ..errors import TableProblem
+from ..facts import Replica, ServerFacts
+from ..leniency import lenient_target, put_back
+from ..options import Pace, Repair, Selection, Servers
+from ..outcome import TableRepair
+from ..plan import TablePlan
+from ..progress import Meter, nobody
+from ..recipes import ROW
+from ..report import IDENTICAL
+from ..rowwise import repair_rows
+from ..schema import Table, TableName, read_tables
+from ..session import Session
+from ..topology import OpenPair, Pair
+from .checksum import examine_all
+
+
+class ByRows:
+    """The tables of one run that are repaired by rowwise.py."""
+
+    def __init__(self, connections: OpenPair, pair: Pair, servers: Servers, repair: Repair) -> None:
+        self._connections = connections
+        self._pair = pair
+        self._servers = servers
+        self._repair = repair
+        self._sides: dict[TableName, frozenset[TableName]] = {}
+        self._is_lenient = False
+        #: What could not be put back.
+        self.problems: list[str] = []
+
+    @property
+    def _target(self) -> journal.Identity:
+        facts = self._pair.target
+        return journal.Identity(self._connections.target.endpoint.address, facts.server_id, facts.uuid)
+
+    def put_back(self) -> str:
+        """Mend what a run that was killed has left behind; says what. Raises Refusal ``idempotent_left_on``."""
+        source, target = self._connections.source, self._connections.target
+        directory, timeout = self._repair.undo_dir, self._servers.fence_timeout
+        return put_back(source, target, self._pair.forward, self._target, directory, timeout)
+
+    def admit(self, plan: TablePlan, target_table: Table) -> None:
+        """See that a plan, if it goes by rows, may. Raises TableProblem."""
+        if plan.recipe == ROW and plan.changes:
+            source, target = self._connections.source, self._connections.target
+            self._sides[plan.table.name] = admit(source, target, self._pair, plan.table, target_table, self._repair.downstream)
+
+    def in_order(self, plans: t.Iterable[TablePlan]) -> list[TablePlan]:
+        """Statements first, and a table after those that its triggers write: these must be equal by then."""
+        return sorted(plans, key=lambda plan: (plan.recipe == ROW, len(self._sides.get(plan.table.name, ()))))
+
+    def replicas(self) -> t.Iterator[tuple[Session, ServerFacts, tuple[Replica, ...]]]:
+        """Servers whose replicas the run could break, with these."""
+        pair = self._pair
+        at_risk = pair.target.log_replica_updates if self._sides else not downstream.is_harmless(pair.target)
+        if at_risk and pair.target_replicas:
+            yield self._connections.target, pair.target, pair.target_replicas
+        if self._sides and pair.source_replicas:
+            yield self._connections.source, pair.source, pair.source_replicas
+
+    def repair(
+        self,
+        plan: TablePlan,
+        sessions: tuple[Session, Session],
+        writer: journal.Writer,
+        stack: ExitStack,
+        fence: t.Callable[[], None],
+        links: t.Callable[[], None],
+        reached: t.Callable[[int], None],
+    ) -> TableRepair:
+        """Repair one table; the target is made lenient before the first, until ``stack`` unwinds. Raises ReplError."""
+        sides = self._equal_sides(plan.table.name)
+        if not self._is_lenient:
+            source, target, link = self._connections.source, self._connections.target, self._pair.forward
+            timeout = self._servers.fence_timeout
+            stack.enter_context(lenient_target(source, target, link, self._target, writer, timeout, self.problems))
+            self._is_lenient = True
+        target = self._connections.target
+        rows = self._repair.batch_rows
+        return repair_rows(*sessions, target, plan.table, sides, plan.changes, rows, writer, fence, links, reached)
+
+    def _equal_sides(self, name: TableName) -> list[Table]:
+        """The tables that triggers of one write, seen to be equal on both servers; so no row of them is changed.
+
+        Raises TableProblem ``side_table_differs``.
+        """
+        names = self._sides[name]
+        if not names:
+            return []
+        chosen = Selection(tables=tuple(sorted(map(str, names))))
+        found = examine_all(self._connections, self._pair, self._servers, chosen, Pace(), 0, 0, meter=Meter(nobody))
+        seen = {TableName(each.report.database, each.report.table): each.report for each in found}
+        for side in sorted(names, key=str):
+            report = seen.get(side)
+            if report is None or report.status != IDENTICAL:
+                raise TableProblem(
+                    "side_table_differs",
+                    f"triggers of {name} write {side}, which is not equal on both servers"
+                    f" ({(report.message or report.status) if report else 'not seen'}); its rows would be changed too, unseen.",
+                    f"Select {side} as well, so that it is repaired first.",
+                )
+        tables = read_tables(self._connections.source, sorted({side.database for side in names}))
+        return [tables[side] for side in sorted(names, key=str)]
