@@ -18,6 +18,7 @@ import typing as t
 
 from ansible.module_utils.basic import env_fallback
 
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import journal
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import UsageError
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.options import (
     Pace,
@@ -40,7 +41,6 @@ Params = t.Mapping[str, t.Any]
 Spec = dict[str, dict[str, t.Any]]
 
 DEFAULT_CONFIG_FILE = "~/.my.cnf"
-DEFAULT_UNDO_DIR = "~/.mysql_repl/undo"
 
 #: Options of a login and the names that [client] of an option file has for them.
 _FILE_NAMES = {
@@ -152,7 +152,16 @@ def limits_spec() -> Spec:
         "max_changes": {"type": "int", "default": 10000},
         "max_deletes": {"type": "int", "default": 1000},
         "batch_rows": {"type": "int", "default": 500},
-        "undo_dir": {"type": "path", "default": DEFAULT_UNDO_DIR},
+        "undo_dir": {"type": "path", "default": journal.DEFAULT_DIRECTORY},
+    }
+
+
+def policy_spec() -> Spec:
+    """Options that say whose copy of a row is kept."""
+    return {
+        "extra_rows": {"type": "str", "choices": ["delete", "keep", "adopt"], "default": "delete"},
+        "conflict": {"type": "str", "choices": ["source", "newest", "skip"], "default": "source"},
+        "conflict_column": {"type": "str"},
     }
 
 
@@ -216,6 +225,8 @@ def repair(params: Params) -> Repair:
     """Give the limits of a repair. Raises UsageError."""
     return Repair(
         extra_rows=params["extra_rows"],
+        conflict=params["conflict"],
+        conflict_column=params["conflict_column"] or "",
         max_changes=_at_least(params, "max_changes", 0),
         max_deletes=_at_least(params, "max_deletes", 0),
         batch_rows=_at_least(params, "batch_rows", 1),

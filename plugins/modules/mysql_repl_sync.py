@@ -20,6 +20,7 @@ description:
     logged, and what is logged are the values read under that lock."
   - Then it waits until the target has applied them, and compares the rows once more.
   - Both images of every row are in an undo journal on disk before the row is changed.
+  - Only O(extra_rows=adopt) and O(conflict=newest) write to the source's tables, where they say so.
   - What this version cannot repair without risk it refuses with a reason, before anything is written for that table. Other
     tables are repaired all the same, and the module fails at its end, with its results complete.
 options:
@@ -28,9 +29,30 @@ options:
       - What to do with rows that only the target has.
       - V(delete) removes them from the target, after reading under a lock that the source does not have them.
       - V(keep) leaves them alone. They are counted in RV(changes.skipped).
+      - "V(adopt) copies them to the source, for the time after a split brain, when both servers took writes. The target keeps
+        them as they are, other replicas of the source get them too. B(This writes to the source's tables), because you ask
+        for it; the account needs C(INSERT) on them. They are counted in RV(changes.adopted)."
     type: str
-    choices: [delete, keep]
+    choices: [delete, keep, adopt]
     default: delete
+  conflict:
+    description:
+      - What to do with rows that both servers have, and that differ.
+      - V(source) gives the target the source's copy.
+      - V(skip) leaves both as they are. They are counted in RV(changes.skipped).
+      - "V(newest) keeps the copy with the greater value in O(conflict_column). Where that is the target's, the source gets it:
+        B(this writes to the source's tables), because you ask for it; the account needs C(UPDATE) on them. Such rows are
+        counted in RV(changes.adopted). The source's copy is kept in every other case: equal values, C(NULL) or a zero date
+        on either side."
+    type: str
+    choices: [source, newest, skip]
+    default: source
+  conflict_column:
+    description:
+      - With O(conflict=newest), the column that tells which copy is newer; a date, datetime, timestamp or number that grows
+        with each change.
+      - It must be in at least one of the tables compared. A table without it is refused if rows of it differ.
+    type: str
   downstream:
     description:
       - What to do when replicas hang below the target and the target logs a repair for them as row changes, which would
@@ -97,6 +119,8 @@ notes:
   - "For O(method=row), instead: on the source C(INSERT, DELETE) on the data (C(UPDATE) too where a BEFORE trigger alters
     rows), and on MySQL C(SESSION_VARIABLES_ADMIN), on MariaDB C(BINLOG ADMIN) on C(*.*); on the target, on MySQL
     C(SYSTEM_VARIABLES_ADMIN), on MariaDB C(REPLICATION SLAVE ADMIN) on C(*.*). For the time of the repair only."
+  - "Besides, for O(extra_rows=adopt) C(INSERT) and for O(conflict=newest) C(UPDATE) on the tables on the source. For the time of
+    such a run only."
   - "Otherwise no right to C(UPDATE) or C(DELETE) data is needed anywhere, and none should be given: without it the server itself keeps
     the account from changing the source."
 seealso:
@@ -140,6 +164,16 @@ EXAMPLES = r"""
     login_password: "{{ vault_repl_admin_password }}"
     tables: [sakila.film, sakila.film_text]
     allow_triggers: true
+
+- name: After a split brain keep the rows of both servers, and of a row that both changed the newer copy
+  comaster.mysql_repl.mysql_repl_sync:
+    login_host: db2.example.com
+    login_user: repl_merge
+    login_password: "{{ vault_repl_merge_password }}"
+    databases: shop
+    extra_rows: adopt
+    conflict: newest
+    conflict_column: updated_at
 """
 
 RETURN = r"""
@@ -148,7 +182,7 @@ changes:
   description: Rows of the target that were repaired, or in check mode would be.
   type: dict
   returned: when the servers were reached
-  sample: {inserted: 1, updated: 1, deleted: 0, skipped: 0}
+  sample: {inserted: 1, updated: 1, deleted: 0, adopted: 0, skipped: 0}
   contains:
     inserted:
       description: Rows that the target lacked.
@@ -162,6 +196,10 @@ changes:
       description: Rows that only the target had.
       type: int
       sample: 0
+    adopted:
+      description: Rows that the source got from the target, by O(extra_rows=adopt) or O(conflict=newest).
+      type: int
+      sample: 0
     skipped:
       description: Rows that differ and were left alone.
       type: int
@@ -169,6 +207,8 @@ changes:
 statements:
   description:
     - The statements as they were logged, or in check mode would be. The list is cut; the undo journal is not.
+    - To run them by hand, C(SET time_zone='+00:00', sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', foreign_key_checks=0)
+      in the session first. On a copy of either table they give the repaired one.
   type: list
   elements: str
   returned: when the servers were reached
@@ -187,7 +227,9 @@ verified:
   returned: when the servers were reached
   sample: true
 diff:
-  description: The target's rows before and after, one entry a table, in the form that Ansible prints.
+  description:
+    - The target's rows before and after, one entry a table, in the form that Ansible prints.
+    - Rows that the source gets are in entries of their own, which show the source's rows before and after.
   type: list
   elements: dict
   returned: in diff mode
@@ -505,7 +547,7 @@ def main() -> None:
             **arguments.sample_spec(),
             **arguments.limits_spec(),
             **arguments.plan_spec(),
-            "extra_rows": {"type": "str", "choices": ["delete", "keep"], "default": "delete"},
+            **arguments.policy_spec(),
             "downstream": {"type": "str", "choices": ["refuse", "idempotent"], "default": "refuse"},
             "method": {"type": "str", "choices": ["auto", "shadow", "row"], "default": "auto"},
             "allow_triggers": {"type": "bool", "default": False},

@@ -17,6 +17,8 @@ description:
   - Unlike a repair this changes the source, because you ask for it. The old rows are written to the source's tables and reach
     the target through replication. Every row is locked on the source, must still be on both servers what the repair made of
     it, and is read again before the commit.
+  - Where the repair had changed the source (its options O(comaster.mysql_repl.mysql_repl_sync#module:extra_rows=adopt) and
+    O(comaster.mysql_repl.mysql_repl_sync#module:conflict=newest)), the row that the source had before is put back instead, on both servers too.
   - A row that was changed again since the repair is left alone and reported in RV(refused), and the module fails at its end.
   - A row that is already as it was needs nothing, so that running it twice is harmless.
   - Keeps an undo journal itself, so that an undo can be undone.
@@ -67,7 +69,7 @@ changes:
   description: Rows that were put back, or in check mode would be.
   type: dict
   returned: when the servers were reached
-  sample: {inserted: 0, updated: 1, deleted: 1, skipped: 0}
+  sample: {inserted: 0, updated: 1, deleted: 1, adopted: 0, skipped: 0}
   contains:
     inserted:
       description: Rows that the repair had deleted.
@@ -81,6 +83,10 @@ changes:
       description: Rows that the repair had inserted.
       type: int
       sample: 1
+    adopted:
+      description: Always 0; an undo changes both servers.
+      type: int
+      sample: 0
     skipped:
       description: Rows that were left alone; they are in RV(refused).
       type: int

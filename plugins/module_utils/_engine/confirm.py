@@ -53,6 +53,13 @@ class Difference:
         """How many rows of the target are concerned."""
         return max(1, abs(self.source_copies - self.target_copies))
 
+    @property
+    def swapped(self) -> Difference:
+        """The same row with the servers' parts swapped, for where the source is to get what the target has."""
+        kind = {MISSING: EXTRA, EXTRA: MISSING}.get(self.kind, self.kind)
+        copies = self.target_copies, self.source_copies
+        return Difference(kind, self.key, self.target, self.source, *copies, self.digest)
+
 
 @dataclass(frozen=True)
 class Compared:

@@ -33,6 +33,7 @@ class Evidence:
     """What the hazards are judged from. ``source_named``: the user gave the source's address himself.
 
     ``downstream``: what the user wants of replicas below the target, refuse or idempotent; ``method``: auto, shadow or row.
+    ``source_writes``: rights to the source's real tables that the options need.
 
     ``repair``: judge for a repair instead of a comparison. No ``databases``: all that the account may read.
     ``errant_gtids``: what the target has executed and the source has not, as MySQL writes it. ``logging_refused``: the
@@ -49,6 +50,7 @@ class Evidence:
     downstream: str = "refuse"
     logging_refused: str = ""
     method: str = "auto"
+    source_writes: tuple[str, ...] = ()
     source_traces: Traces = field(default_factory=Traces)
     target_traces: Traces = field(default_factory=Traces)
 

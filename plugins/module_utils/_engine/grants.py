@@ -86,6 +86,10 @@ class Grants:
         """Give the GRANT statements a repair that writes the real tables still needs on the source; empty: none."""
         return self._missing(dialect.shadow_privileges, ("INSERT", "DELETE"), databases)
 
+    def missing_for_writes(self, privileges: Sequence[str], databases: Iterable[str] = ()) -> tuple[str, ...]:
+        """Give the GRANT statements still needed to write to the real tables by these privileges; empty: none."""
+        return self._missing((), privileges, databases)
+
     def _missing(self, everywhere: Sequence[str], on_data: Sequence[str], databases: Iterable[str]) -> tuple[str, ...]:
         lacking = [privilege.split("|")[0] for privilege in everywhere if not self.has(privilege)]
         statements = [self._grant(lacking, "*.*")] if lacking else []

@@ -204,7 +204,10 @@ def _source_read_only(evidence: Evidence) -> Iterator[Hazard]:
         silent = source.flavor == dialects.MARIADB
         message += ", and MariaDB does not log a repair then." if silent else "."
         remedy = "Check which server is the authority; SET GLOBAL read_only=0 on the source for the repair."
-        yield Hazard("source_read_only", evidence.grave if silent else WARNING, "source", message, remedy)
+        if evidence.source_writes and not silent:
+            message += " Rows of the target are to be copied to it."
+        blocks = silent or evidence.source_writes
+        yield Hazard("source_read_only", evidence.grave if blocks else WARNING, "source", message, remedy)
 
 
 def _binlog_off(evidence: Evidence) -> Iterator[Hazard]:
@@ -294,6 +297,9 @@ def _missing_grants(evidence: Evidence) -> Iterator[Hazard]:
         if evidence.repair and server.role == "source":
             wanted = rights.missing_for_rows if evidence.method == "row" else rights.missing_for_shadow
             yield from _missing("missing_grant_repair", server, rights, wanted(words, evidence.databases), "repair")
+            writes = rights.missing_for_writes(evidence.source_writes, evidence.databases)
+            purpose = "copy rows of the target to the source (extra_rows: adopt needs INSERT, conflict: newest UPDATE)"
+            yield from _missing("missing_grant_adopt", server, rights, writes, purpose)
 
 
 def _missing(code: str, server: ServerFacts, rights: Grants, statements: tuple[str, ...], purpose: str) -> Iterator[Hazard]:

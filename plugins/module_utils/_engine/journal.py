@@ -11,16 +11,18 @@ One file for each run, mode 0600, one JSON object a line, only ever appended to.
 ``table``      ``id``, ``database``, ``table``, ``columns`` (``name``, ``type``, ``charset``), ``key`` (column names)
 ``row``        ``id`` (1, 2, ... over all tables), ``table``, ``kind`` (missing, extra, different), ``key``, ``before``
                (the target's row as it was) and ``after`` (as it will be, which is the source's row); null: no such row;
-               ``copies``, in a table without a key: [how many equal rows the target had, how many it will have]
+               ``copies``, in a table without a key: [how many equal rows the target had, how many it will have];
+               ``side``: "source" where the source gets the target's row, so that ``before`` is the source's old row,
+               ``after`` the target's, and ``kind`` told from the source; without it the target is changed
 ``image``      ``id`` of a row and its ``before`` and ``after`` (and ``copies``) as read last; replaces what was said before
 ``committed``  ``rows``: the change of these is in the source's binary log
 ``verified``   ``rows``: these are equal on both servers, replication drained
 ``lenient``    ``server`` (as in the header) and ``on``: whether the run has this server's applier in IDEMPOTENT mode from
                here on; on disk before it is set, and after it is put back
 
-Images list the values of ``columns`` as codec.read_expression reads them, in the form of images.py. A run may be
-killed at any instant: the last line may be unfinished, and a row without ``committed`` may or may not have been
-changed; the servers' rows tell.
+Version 2 is version 1 and ``side``; both are read. Images list the values of ``columns`` as codec.read_expression reads
+them, in the form of images.py. A run may be killed at any instant: the last line may be unfinished, and a row without
+``committed`` may or may not have been changed; the servers' rows tell.
 """
 
 from __future__ import annotations
@@ -40,8 +42,12 @@ from .errors import Refusal
 from .schema import Table, TableName
 from .session import Row
 
+#: Where journals go when the user names no directory.
+DEFAULT_DIRECTORY = "~/.mysql_repl/undo"
+
 FORMAT = "comaster.mysql_repl undo journal"
-VERSION = 1
+VERSION = 2
+_READ = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -76,9 +82,10 @@ class JournaledTable:
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the journal. ``before`` and ``after``: the target's row before and after the change; None: no row.
+    """One row of the journal. ``before`` and ``after``: the changed server's row before and after; None: no row.
 
-    ``copies``: in a table without a key, how many equal rows there were before and are after.
+    ``copies``: in a table without a key, how many equal rows there were before and are after. ``on_source``: the source
+    was changed, to what the target has; else the target.
     """
 
     id: int
@@ -89,18 +96,13 @@ class Entry:
     after: Row | None
     committed: bool
     copies: tuple[int, int] = (1, 1)
+    on_source: bool = False
 
 
 def describe(table: Table) -> JournaledTable:
     """Reduce a definition to what a later undo has to find unchanged."""
     columns = tuple((column.name, column.column_type, column.charset) for column in table.stored_columns)
     return JournaledTable(table.name, columns, table.key.columns if table.key else ())
-
-
-def default_directory() -> str:
-    """Where journals go when the user names no directory."""
-    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    return os.path.join(state, "mysql_repl")
 
 
 # -- writing -----------------------------------------------------------------------------------
@@ -125,20 +127,21 @@ class Writer:
     def __exit__(self, *unused: object) -> None:
         self.close()
 
-    def plan(self, table: Table, changes: t.Iterable[Difference]) -> range:
-        """Write the plan of a table and flush it; returns the ids of the rows, in order."""
+    def plan(self, table: Table, changes: t.Iterable[Difference], on_source: bool = False) -> range:
+        """Write the plan of a table (``on_source``: of the source's, seen from there) and flush it; returns the rows' ids."""
         described = describe(table)
         columns = [{"name": name, "type": kind, "charset": charset} for name, kind, charset in described.columns]
         self._tables += 1
         place = {"id": self._tables, "database": table.name.database, "table": table.name.table}
         self._write({"is": "table", **place, "columns": columns, "key": list(described.key)})
+        side = {"side": "source"} if on_source else {}
         first = self._rows + 1
         for change in changes:
             self._rows += 1
             said = {"id": self._rows, "table": self._tables, "kind": change.kind, "key": images.encode(change.key)}
             copies = {} if table.key else {"copies": [change.target_copies, change.source_copies]}
             both = {"before": images.encode(change.target), "after": images.encode(change.source)}
-            self._write({"is": "row", **said, **both, **copies})
+            self._write({"is": "row", **said, **both, **copies, **side})
         self.flush()
         return range(first, self._rows + 1)
 
@@ -191,7 +194,7 @@ def create(directory: str, header: Header) -> Writer:
 
     The header is on disk when this returns. Raises Refusal ``journal_unwritable``.
     """
-    directory = os.path.abspath(directory or default_directory())
+    directory = _place(directory)
     run = secrets.token_hex(8)
     now = time.gmtime()
     place = re.sub(r"[^A-Za-z0-9.-]+", "_", header.target.address).strip("._-")[:64] or "target"
@@ -210,6 +213,10 @@ def create(directory: str, header: Header) -> Writer:
         writer.close()
         raise
     return writer
+
+
+def _place(directory: str) -> str:
+    return os.path.abspath(os.path.expanduser(directory or DEFAULT_DIRECTORY))
 
 
 def _sync_directory(directory: str) -> None:
@@ -266,6 +273,7 @@ class Journal:
                     after=images.decode(image["after"]),
                     committed=number in self._committed,
                     copies=tuple(image.get("copies", (1, 1))),
+                    on_source=row.get("side") == "source",
                 )
 
     def _scan(self) -> Header:
@@ -325,7 +333,7 @@ def left_lenient(directory: str, server: Identity) -> str | None:
 
     What cannot be read tells nothing.
     """
-    directory = os.path.abspath(directory or default_directory())
+    directory = _place(directory)
     try:
         names = [name for name in os.listdir(directory) if name.endswith(".jsonl")]
     except OSError:
@@ -365,8 +373,8 @@ def _is_same(a: Identity, b: Identity) -> bool:
 def _read_header(line: dict[str, t.Any]) -> Header:
     if line.get("is") != "header" or line.get("format") != FORMAT:
         raise ValueError("not an undo journal of comaster.mysql_repl")
-    if line["version"] != VERSION:
-        raise ValueError(f"version {line['version']} of the format; this collection reads version {VERSION}")
+    if line["version"] not in _READ:
+        raise ValueError(f"version {line['version']} of the format; this collection reads {' and '.join(map(str, _READ))}")
     return Header(
         line["kind"], Identity(**line["source"]), Identity(**line["target"]), line["created"], line["run"], line["tool"]
     )

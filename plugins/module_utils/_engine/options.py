@@ -85,9 +85,14 @@ class Pace:
 
 @dataclass(frozen=True)
 class Repair:
-    """How far a repair may go, where its undo journal is kept, and what becomes of replicas below the target."""
+    """Whose rows are kept, how far a repair may go, where its journal is kept, what becomes of replicas below the target.
 
-    extra_rows: str = "delete"  # delete | keep
+    ``conflict_column`` tells with ``conflict: newest`` which copy is newer (policy.py).
+    """
+
+    extra_rows: str = "delete"  # delete | keep | adopt
+    conflict: str = "source"  # source | newest | skip
+    conflict_column: str = ""
     max_changes: int = 10000
     max_deletes: int = 1000
     batch_rows: int = 500

@@ -16,7 +16,8 @@ from .session import Row
 class Skipped:
     """A row that was left as it is.
 
-    ``reason``: unique_collision, check_constraint, triggers, max_deletes or keeps_changing.
+    ``reason``: unique_collision, check_constraint, triggers, max_deletes or keeps_changing; of rows that the source was to
+    get also changed_since, foreign_key, side_effects or not_as_intended.
     """
 
     key: Row
@@ -26,7 +27,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class TableRepair:
-    """What was done to one table of the target.
+    """What was done to one table of the target; ``adopted``: rows that the source got from it.
 
     ``verified``: every row of the plan was seen equal on both servers, replication drained. ``unverified`` lists keys
     that were not. ``stopped``: what ended the repair before its end; the counts tell what had been logged until then.
@@ -35,8 +36,23 @@ class TableRepair:
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
+    adopted: int = 0
     skipped: tuple[Skipped, ...] = ()
     statements: tuple[str, ...] = ()
     verified: bool = False
     unverified: tuple[Row, ...] = ()
     stopped: ReplError | None = None
+
+    def __add__(self, later: TableRepair) -> TableRepair:
+        """Two repairs of one table, one after the other."""
+        return TableRepair(
+            inserted=self.inserted + later.inserted,
+            updated=self.updated + later.updated,
+            deleted=self.deleted + later.deleted,
+            adopted=self.adopted + later.adopted,
+            skipped=self.skipped + later.skipped,
+            statements=self.statements + later.statements,
+            verified=self.verified and later.verified,
+            unverified=self.unverified + later.unverified,
+            stopped=self.stopped or later.stopped,
+        )

@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from . import recipes
+from . import adopt, recipes
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference
 from .errors import Refusal, TableProblem
 from .examine import Examination
 from .options import Repair
+from .policy import policy_of
 from .recipes import PLAIN, Recipe
 from .report import Changes
 from .schema import Table
@@ -22,19 +23,20 @@ from .spool import Differences, gather
 
 @dataclass(frozen=True)
 class TablePlan:
-    """The rows of one table that will be put right, and how many the user wants left alone."""
+    """The rows of one table that the target gets, how many the user wants left alone, and those that the source gets."""
 
     table: Table
     changes: Differences
     left_alone: int = 0
     recipe: Recipe = PLAIN
+    adopted: Differences = field(default_factory=Differences)
 
     @property
     def counts(self) -> Changes:
         """The plan in numbers, from the target's point of view."""
 
         rows = self.changes.rows
-        return Changes(rows[MISSING], rows[DIFFERENT], rows[EXTRA], self.left_alone)
+        return Changes(rows[MISSING], rows[DIFFERENT], rows[EXTRA], len(self.adopted), self.left_alone)
 
 
 def plan_table(examination: Examination, repair: Repair, rows_below: bool = False) -> TablePlan | None:
@@ -47,8 +49,9 @@ def plan_table(examination: Examination, repair: Repair, rows_below: bool = Fals
     if table is None or target_table is None or not (examination.differences or examination.stale):
         return None
     found = gather(examination.differences)
-    kept = found.rows[EXTRA] if repair.extra_rows == "keep" else 0
-    changes = Differences(each for each in found if each.kind != EXTRA) if kept else found
+    changes, adopted, kept = policy_of(repair).divide(table, found)
+    if adopted:
+        adopt.refuse_unsafe(table, target_table, adopted)
     if found:
         _refuse_unsafe(table, target_table, changes)
         if rows_below and table.key is None:
@@ -58,7 +61,22 @@ def plan_table(examination: Examination, repair: Repair, rows_below: bool = Fals
                 "Detach them for the time of the repair, or add a primary key.",
             )
     recipe = recipes.choose_for(table, target_table, changes, repair.method, repair.allow_triggers)
-    return TablePlan(table, changes, kept + examination.stale, recipe)
+    return TablePlan(table, changes, kept + examination.stale, recipe, adopted)
+
+
+def refuse_cut(examined: t.Iterable[Examination], repair: Repair) -> None:
+    """Raise a Refusal when more rows differ than were handed on for the plan: it would repair a part and not say so."""
+    found = handed_on = 0
+    for each in examined:
+        found += each.report.missing + each.report.extra + each.report.different
+        handed_on += sum(gather(each.differences).rows.values())
+    if found > handed_on:
+        raise Refusal(
+            "max_changes",
+            f"{found} rows differ, those that the options leave alone included; no more than {repair.max_changes} may be"
+            " planned. So much drift may mean that the wrong server was taken for the source; nothing was changed.",
+            "Look at the check's result, then raise max_changes if this is really intended, or take fewer tables at once.",
+        )
 
 
 def check_caps(plans: t.Iterable[TablePlan], repair: Repair) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import typing as t
+from dataclasses import replace
 
 from . import codec
 from .confirm import EXTRA, MISSING, Difference
@@ -52,6 +53,17 @@ def diff(table: Table, differences: t.Collection[Difference], source_address: st
         after_header=f"{table.name} as on {source_address} (source)",
         before="".join(f"{line}\n" for line in before),
         after="".join(f"{line}\n" for line in after),
+    )
+
+
+def source_diff(table: Table, adopted: t.Collection[Difference], source_address: str, target_address: str) -> DiffBlock:
+    """The same for rows of the target that the source gets: the source's rows before and after."""
+    swapped = [each.swapped for each in itertools.islice(adopted, _ORDERED_ROWS)]
+    block = diff(table, swapped, source_address, target_address)
+    return replace(
+        block,
+        before_header=f"{table.name} on {source_address} (source)",
+        after_header=f"{table.name} as on {target_address} (target)",
     )
 
 

@@ -126,30 +126,35 @@ class ChecksumReport:
 
 @dataclass(frozen=True)
 class Changes:
-    """Rows of the target that were repaired, or would be in check mode."""
+    """Rows of the target that were repaired, or would be in check mode.
+
+    ``adopted``: rows of the target that the source got instead.
+    """
 
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
+    adopted: int = 0
     skipped: int = 0
 
     @property
     def total(self) -> int:
-        """Rows changed."""
-        return self.inserted + self.updated + self.deleted
+        """Rows changed, on either server."""
+        return self.inserted + self.updated + self.deleted + self.adopted
 
     def __add__(self, other: Changes) -> Changes:
         return Changes(
             self.inserted + other.inserted,
             self.updated + other.updated,
             self.deleted + other.deleted,
+            self.adopted + other.adopted,
             self.skipped + other.skipped,
         )
 
 
 @dataclass(frozen=True)
 class DiffBlock:
-    """One table's rows on the target before and after, in the form Ansible prints."""
+    """One table's rows on one server before and after, in the form Ansible prints."""
 
     before_header: str
     after_header: str

@@ -12,6 +12,7 @@ the server. The time zone travels only with a statement that is seen to use it, 
 from __future__ import annotations
 
 import itertools
+import sys
 import typing as t
 
 from . import codec, sqltext
@@ -62,6 +63,17 @@ def updates(table: Table, rows: t.Iterable[tuple[Row, Row]], packet: int) -> t.I
     return itertools.chain.from_iterable(
         _bounded(table, head, [_assignments(table, key, row)], "", "", packet) for key, row in rows
     )
+
+
+def adopting_insert(table: Table, row: Row, packet: int | None = None) -> str:
+    """INSERT IGNORE of one row that the target has, for the source (adopt.py); ``packet`` and errors as for replaces()."""
+    return _one(table, _head("INSERT IGNORE", table, table.name.sql), _values(table, row), packet)
+
+
+def adopting_update(table: Table, key: Row, row: Row, guard: tuple[Column, bytes | None], packet: int | None = None) -> str:
+    """UPDATE IGNORE to a row that the target has, where ``guard`` still has the source's value; else as adopting_insert()."""
+    condition = codec.equals(*guard)
+    return _one(table, f"UPDATE IGNORE {table.name.sql} SET ", f"{_assignments(table, key, row)} AND {condition}", packet)
 
 
 def deletes_of_equal(table: Table, digests: t.Iterable[bytes], packet: int) -> t.Iterator[str]:
@@ -157,6 +169,10 @@ def _values(table: Table, row: Row) -> str:
 
 def _written(table: Table, row: Row) -> t.Iterator[tuple[Column, bytes | None]]:
     return (pair for pair in zip(table.stored_columns, row) if not pair[0].generated)
+
+
+def _one(table: Table, head: str, item: str, packet: int | None) -> str:
+    return next(_bounded(table, head, [item], "", "", packet or sys.maxsize))
 
 
 def _bounded(table: Table, head: str, items: t.Iterable[str], glue: str, tail: str, packet: int) -> t.Iterator[str]:

@@ -55,13 +55,14 @@ def preflight(
     databases: tuple[str, ...] = (),
     downstream: str = "refuse",
     method: str = "auto",
+    source_writes: tuple[str, ...] = (),
 ) -> tuple[Pair, tuple[Hazard, ...]]:
     """Describe the pair and its hazards before an operation on ``databases`` (none named: on all the account may read).
 
     Raises Refusal naming every blocker; a comparison is blocked only by what makes it impossible or meaningless,
     while a stopped or delayed link leaves its tables undecided.
     """
-    pair, hazards = _look(source, target, servers, for_repair, databases, downstream=downstream, method=method)
+    pair, hazards = _look(source, target, servers, for_repair, databases, False, downstream, method, source_writes)
     blocking = blockers(hazards)
     if blocking:
         raise Refusal(
@@ -81,6 +82,7 @@ def _look(
     with_tables: bool = False,
     downstream: str = "refuse",
     method: str = "auto",
+    source_writes: tuple[str, ...] = (),
 ) -> tuple[Pair, tuple[Hazard, ...]]:
     rights = {session.role: grants.read(session) for session in (source, target)}
     pair = topology.inspect(source, target, servers)
@@ -93,8 +95,9 @@ def _look(
         errant_gtids=errant_gtids(source, target, pair),
         repair=for_repair,
         downstream=downstream,
-        logging_refused=shadow.refusal(source) if for_repair and method != "row" else "",
+        logging_refused=shadow.refusal(source) if for_repair and (method != "row" or source_writes) else "",
         method=method,
+        source_writes=source_writes,
         source_traces=read_traces(source, with_tables),
         target_traces=read_traces(target, with_tables),
     )

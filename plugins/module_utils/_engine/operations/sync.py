@@ -12,7 +12,7 @@ import typing as t
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
-from .. import __version__, downstream, journal, planfile, present, sqltext
+from .. import __version__, adopt, downstream, journal, planfile, present, sqltext
 from ..causes import unexplained
 from ..copies import repair_copies
 from ..errors import Refusal, ReplError, ServerError, TableProblem
@@ -22,13 +22,15 @@ from ..hazards import INFO, Hazard
 from ..lanes import Lane
 from ..options import Pace, Repair, Selection, Servers
 from ..outcome import TableRepair
-from ..plan import TablePlan, check_caps, plan_table
+from ..plan import TablePlan, check_caps, plan_table, refuse_cut
 from ..planned import examine_planned
+from ..policy import Policy, policy_of, refuse_unknown_column
 from ..progress import COMPARE, REPAIR, Listener, Meter, nobody
 from ..recipes import ROW
 from ..repair import repair_table
-from ..report import DRIFT, ERROR, SKIPPED, UNDECIDED, Changes, SyncReport, TableReport, summarize
+from ..report import DRIFT, ERROR, SKIPPED, UNDECIDED, Changes, DiffBlock, SyncReport, TableReport, summarize
 from ..rewrite import preview
+from ..schema import TableName
 from ..selection import named_databases
 from ..session import Session
 from ..topology import OpenPair, Pair, open_pair
@@ -59,10 +61,18 @@ def run(
     """
     started = time.monotonic()
     meter = Meter(listener)
+    policy = policy_of(repair)
     with open_pair(servers) as connections:
         databases = () if plan_file else named_databases(selection)
         pair, hazards = info.preflight(
-            connections.source, connections.target, servers, True, databases, repair.downstream, repair.method
+            connections.source,
+            connections.target,
+            servers,
+            True,
+            databases,
+            repair.downstream,
+            repair.method,
+            policy.source_writes,
         )
         by_rows = ByRows(connections, pair, servers, repair)
         with only_run(connections.source, pair):
@@ -74,6 +84,7 @@ def run(
                 examined = examine_all(
                     connections, pair, servers, selection, pace, sample_rows, repair.max_changes + 1, meter=meter
                 )
+            refuse_unknown_column(policy, [each.table for each in examined if each.table])
             rows_below = bool(pair.target_replicas) and not downstream.is_harmless(pair.target)
             plans, tables = _plan(examined, repair, rows_below, by_rows)
             report = SyncReport(
@@ -84,23 +95,13 @@ def run(
                 source=server_report(pair.source),
                 target=server_report(pair.target),
                 hazards=(*hazards, *unexplained(hazards, any(table.status == DRIFT for table in tables))),
-                changed=any(plan.changes for plan in plans),
+                changed=any(plan.counts.total for plan in plans),
                 changes=sum((plan.counts for plan in plans), Changes()),
-                statements=_first(
-                    statement for plan in plans for statement in preview(plan.table, plan.changes, _STATEMENTS_SHOWN, plan.recipe)
-                ),
-                diff=tuple(
-                    present.diff(
-                        plan.table,
-                        plan.changes,
-                        connections.source.endpoint.address,
-                        connections.target.endpoint.address,
-                    )
-                    for plan in plans
-                    if plan.changes
-                ),
+                statements=_first(_statements(plans, policy)),
+                diff=_diff(plans, connections.source.endpoint.address, connections.target.endpoint.address),
             )
             try:
+                refuse_cut(examined, repair)
                 check_caps(plans, repair)
             except Refusal as exc:
                 return replace(report, changed=False, changes=Changes(), statements=(), diff=(), failed=True, message=str(exc))
@@ -205,32 +206,37 @@ def _apply(
             lenient = downstream.idempotent(upstream, facts, replicas, servers.fence_timeout)
             left_behind.append(stack.enter_context(lenient))
         writer = stack.enter_context(journal.create(repair.undo_dir, journal_header("sync", pair, connections)))
+        # First: what the source gets may be what rows of the plan rest on, and what is wanted most.
+        given, broken = _adopt(connections, plans, repair, writer, fence, links)
         for plan in by_rows.in_order(plans):
             meter.table(plan.table.name, len(plan.changes))
+            result = given.get(plan.table.name, TableRepair(verified=True))
             try:
-                with connections.new_source() as lock, connections.new_source() as log:
-                    sessions = (lock, log, connections.target)
-                    if plan.recipe == ROW and plan.changes:
-                        result = by_rows.repair(plan, (lock, log), writer, stack, fence, links, meter.reached)
-                    else:
-                        result = _repair(plan, sessions, repair.batch_rows, writer, fence, links, spare, meter.reached)
+                if plan.changes and not broken:
+                    with connections.new_source() as lock, connections.new_source() as log:
+                        sessions = (lock, log, connections.target)
+                        if plan.recipe == ROW:
+                            result += by_rows.repair(plan, (lock, log), writer, stack, fence, links, meter.reached)
+                        else:
+                            result += _repair(plan, sessions, repair.batch_rows, writer, fence, links, spare, meter.reached)
             except ReplError as exc:  # what earlier tables got is in the result all the same
-                result = TableRepair(stopped=exc)
+                result += TableRepair(stopped=exc)
             skipped = plan.left_alone + len(result.skipped)
-            done += Changes(result.inserted, result.updated, result.deleted, skipped)
+            done += Changes(result.inserted, result.updated, result.deleted, result.adopted, skipped)
             spare -= max(0, result.deleted - plan.counts.deleted)
             verified &= result.verified
             problem = result.stopped or _unfinished(result, plan)
             if problem:
                 problems[str(plan.table.name)] = problem
-            if result.stopped and not isinstance(result.stopped, TableProblem):
-                break
+            broken = broken or bool(result.stopped and not isinstance(result.stopped, TableProblem))
         undo_file = writer.path
     tables = tuple(_failed(table, problems[table.name]) if table.name in problems else table for table in report.tables)
     return replace(
         report,
         tables=tables,
-        in_sync=verified and not problems and all(table.status == DRIFT or is_identical(table) for table in tables),
+        in_sync=verified
+        and not (problems or done.skipped)
+        and all(table.status == DRIFT or is_identical(table) for table in tables),
         changed=done.total > 0,
         changes=done,
         undo_file=undo_file,
@@ -238,6 +244,44 @@ def _apply(
         failed=any(left_behind),
         message=" ".join(itertools.chain.from_iterable(left_behind)) or None,
     )
+
+
+def _adopt(
+    connections: OpenPair,
+    plans: t.Sequence[TablePlan],
+    repair: Repair,
+    writer: journal.Writer,
+    fence: t.Callable[[], None],
+    links: t.Callable[[], None],
+) -> tuple[dict[TableName, TableRepair], bool]:
+    """Give the source its rows of all tables; what became of each table, and whether the whole run must end."""
+    adoptions = [adopt.Adoption(plan.table, plan.adopted, policy_of(repair)) for plan in plans if plan.adopted]
+    if not adoptions:
+        return {}, False
+    with connections.new_source() as writing, connections.new_target() as target_lock:
+        sessions = adopt.Sessions(writing, target_lock, connections.target)
+        problem = adopt.adopt(sessions, adoptions, repair.batch_rows, writer, fence, links)
+    results = {adoption.table.name: adoption.result() for adoption in adoptions}
+    if problem:
+        # The first whose rows are not all accounted for; else it broke at the very end.
+        where = next((each for each in adoptions if each.adopted + len(each.skipped) < len(each.changes)), adoptions[-1])
+        results[where.table.name] += TableRepair(stopped=problem)
+    return results, problem is not None
+
+
+def _statements(plans: t.Sequence[TablePlan], policy: Policy) -> t.Iterator[str]:
+    """In the order in which they are logged."""
+    for plan in plans:
+        yield from (adopt.statement(plan.table, change, policy) for change in plan.adopted)
+    for plan in plans:
+        yield from preview(plan.table, plan.changes, _STATEMENTS_SHOWN, plan.recipe)
+
+
+def _diff(plans: t.Sequence[TablePlan], source: str, target: str) -> tuple[DiffBlock, ...]:
+    """What changes on which server, table by table."""
+    given = (present.source_diff(plan.table, plan.adopted, source, target) for plan in plans if plan.adopted)
+    got = (present.diff(plan.table, plan.changes, source, target) for plan in plans if plan.changes)
+    return (*given, *got)
 
 
 def _repair(

@@ -171,7 +171,7 @@ class _Undo:
         ours, theirs = (read_rows(session, table, keys) for session in (self._source, self._target))
         changes = []
         for entry in entries:
-            if theirs.get(entry.key) == entry.before:
+            if (ours if entry.on_source else theirs).get(entry.key) == entry.before:
                 continue  # never changed, or put back already
             if ours.get(entry.key) == theirs.get(entry.key) == entry.after:
                 changes.append(_back(entry))

@@ -29,7 +29,7 @@ ALL: arguments.Spec = {
     **arguments.pace_spec(),
     **arguments.sample_spec(),
     **arguments.limits_spec(),
-    "extra_rows": {"type": "str", "default": "delete"},
+    **arguments.policy_spec(),
     "downstream": {"type": "str", "default": "refuse"},
     "method": {"type": "str", "default": "auto"},
     "allow_triggers": {"type": "bool", "default": False},

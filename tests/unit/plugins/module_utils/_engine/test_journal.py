@@ -136,9 +136,9 @@ def test_a_directory_that_is_there_keeps_its_mode(tmp_path):
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
-def test_the_default_directory(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert os.path.dirname(written("")) == str(tmp_path / "mysql_repl")
+def test_the_default_directory_is_that_of_the_modules(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert os.path.dirname(written("")) == str(tmp_path / ".mysql_repl" / "undo")
 
 
 def test_everything_planned_is_on_disk_when_plan_returns(tmp_path, monkeypatch):
@@ -210,7 +210,7 @@ def test_a_journal_can_be_read_while_it_is_written(tmp_path):
         (lambda lines: [], "no header"),
         (lambda lines: ["hello world"], "line 1"),
         (lambda lines: ['{"is":"header","format":"other","version":1}'], "line 1"),
-        (lambda lines: [lines[0].replace('"version":1', '"version":2'), *lines[1:]], "version 2"),
+        (lambda lines: [lines[0].replace('"version":2', '"version":3'), *lines[1:]], "version 3"),
         (lambda lines: [lines[0], lines[1], "garbage", lines[2]], "line 3"),
         (lambda lines: [lines[0], lines[2], lines[1]], "line 2"),
         (lambda lines: [*lines, lines[2]], "line 4"),

@@ -1,0 +1,347 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Give rows of the target to the source: ``extra_rows: adopt``, and the newer copies of ``conflict: newest``.
+
+Here the source's real table is written, because the user asked. The target has the row already, and what is logged on the
+source reaches it: an ordinary insert, logged as a row event, would stop it with error 1062. So one statement is logged as a
+statement (``binlog_format=STATEMENT``) which changes the source and, by its own words, nothing on the target:
+
+==========  ======================================================  =================================================
+row         statement                                               on the target
+==========  ======================================================  =================================================
+extra       INSERT IGNORE of all columns                            the key is there: passed over
+different   UPDATE IGNORE … SET all columns WHERE key               its value is greater: no row matches, even one that
+            AND conflict_column = the source's old value            was changed once more meanwhile
+==========  ======================================================  =================================================
+
+Seen on MariaDB 10.11 and 11.8 and MySQL 9.7, logging ROW, MIXED and STATEMENT, with and without GTIDs: replicas of the source
+get the row with the same statement; one that has another row in its way passes it over, replication goes on; replicas below
+the target see nothing, for the target changes nothing that it could log. Writing and logging are one transaction: killed at
+any instant there is all of it or nothing. (Writing unlogged, beside a statement through the shadow, would be two.)
+
+Each batch: lock the rows on the target and then on the source (shared and exclusive locks, both for the length of this
+transaction, never while waiting for replication), see that both are what was planned and journaled, write, read again, count
+what the transaction changed, commit. One byte other than intended and it is rolled back; the row in question is left alone.
+Foreign keys are checked by the source itself. Rows that wait for a parent, or for a unique value, are tried again after all
+others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+import typing as t
+from dataclasses import dataclass, field
+
+from . import rewrite, sqltext
+from .arrival import drain, wanting
+from .confirm import EXTRA, Difference, read_rows
+from .errors import AccessDenied, LockConflict, LostConnection, ReplError, ServerError, TableProblem
+from .journal import Writer
+from .keyspace import KeySpace
+from .outcome import Skipped, TableRepair
+from .policy import Policy
+from .present import key_text
+from .schema import Key, Table
+from .session import Row, Session
+from .spool import in_batches
+
+# As in repair.py: the application goes first.
+_LOCK_WAIT = 1
+_LOCK_ATTEMPTS = 12
+_LOCK_PAUSE = (0.05, 0.5)
+
+# InnoDB shows what a transaction has changed from a cache that may be as old as this, in seconds
+# (https://dev.mysql.com/doc/refman/8.4/en/innodb-information-schema-transactions.html).
+_CACHE_AGE = 0.12
+
+# What a server says of a row that it does not take, as a warning or as an error.
+_TOLD = {
+    1062: ("unique_collision", "another row of the source has one of its unique values"),
+    1452: ("foreign_key", "refers to a row that the source does not have"),
+    3819: ("check_constraint", "breaks a CHECK constraint of its table"),
+    4025: ("check_constraint", "breaks a CHECK constraint of its table"),
+}
+_OTHERWISE = ("not_as_intended", "was not stored as it is on the target; nothing of it was kept")
+_SINCE = ("changed_since", "changed on one of the servers since it was planned")
+_SIDE_EFFECTS = ("side_effects", "would change other rows of the source as well (a cascade, or a trigger)")
+
+
+def refuse_unsafe(table: Table, target_table: Table, changes: t.Iterable[Difference]) -> None:
+    """Raise TableProblem when rows of this table must not be written to the source: no_key, engine_not_transactional,
+    system_versioned, triggers."""
+    for code, found, what in (
+        ("no_key", table.key is None, "has no key: its rows cannot be told apart"),
+        ("engine_not_transactional", not (table.is_transactional and target_table.is_transactional), "cannot lock single rows"),
+        ("system_versioned", table.is_versioned or target_table.is_versioned, "keeps its own history"),
+    ):
+        if found:
+            raise TableProblem(
+                code,
+                f"{table.name} {what}, so no row of the target is copied to the source.",
+                "Use extra_rows: keep and conflict: skip (or source) for this table, and copy such rows by hand.",
+            )
+    events = {"INSERT" if change.kind == EXTRA else "UPDATE" for change in changes}
+    fired = {
+        f"{trigger.name} ({trigger.timing} {trigger.event})": None
+        for trigger in (*table.triggers, *target_table.triggers)
+        if trigger.event.upper() in events
+    }
+    if fired:
+        raise TableProblem(
+            "triggers",
+            f"{table.name} has triggers that copying rows to the source would fire: {', '.join(fired)}. They would change"
+            " other rows, on both servers.",
+            "Drop these triggers for the time of the run, or use extra_rows: keep and conflict: skip for this table.",
+        )
+
+
+def statement(table: Table, change: Difference, policy: Policy, packet: int | None = None) -> str:
+    """The statement that gives a row to the source, with the table's full name. Raises TableProblem ``row_too_large``."""
+    if change.kind == EXTRA:
+        return rewrite.adopting_insert(table, t.cast(Row, change.target), packet)
+    guard = policy.column_of(table), policy.versions(table, change)[0]
+    return rewrite.adopting_update(table, change.key, t.cast(Row, change.target), guard, packet)
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """Three sessions: one that writes to the source and is used for nothing else, one that locks on the target, one to read."""
+
+    writing: Session
+    target_lock: Session
+    target: Session
+
+
+@dataclass
+class Adoption:
+    """The rows of one table that the source gets, and what has become of them."""
+
+    table: Table
+    changes: t.Collection[Difference]
+    policy: Policy
+    ids: dict[Row, int] = field(default_factory=dict)
+    adopted: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    unverified: list[Row] = field(default_factory=list)
+    stopped: ReplError | None = None
+
+    def result(self) -> TableRepair:
+        """Sum up."""
+        return TableRepair(
+            adopted=self.adopted,
+            skipped=tuple(self.skipped),
+            verified=not (self.stopped or self.skipped or self.unverified),
+            unverified=tuple(self.unverified),
+            stopped=self.stopped,
+        )
+
+
+def adopt(
+    sessions: Sessions,
+    adoptions: t.Sequence[Adoption],
+    batch_rows: int,
+    journal: Writer,
+    fence: t.Callable[[], None],
+    check_links: t.Callable[[], None],
+) -> ReplError | None:
+    """Write the rows of all tables to the source; what became of them is noted in ``adoptions``.
+
+    Tables together, because a child waits for its parent. ``fence`` drains replication both ways, ``check_links`` raises
+    when a link is broken. Returns what ended the whole run before its end, if anything did. Raises nothing of the engine's.
+    """
+    run = _Run(sessions, journal, lambda: drain(fence, check_links))
+    try:
+        check_links()
+        run.prepare()
+        for adoption in adoptions:
+            adoption.ids = dict(
+                zip(
+                    (each.key for each in adoption.changes),
+                    journal.plan(adoption.table, (each.swapped for each in adoption.changes), on_source=True),
+                )
+            )
+        waiting = [(adoption, _Waiting(adoption.changes)) for adoption in adoptions]
+        before = None
+        # Again as long as it helps: a row whose parent came in the meantime goes in now.
+        while waiting and before != [len(rows.changes) for _adoption, rows in waiting]:
+            before = [len(rows.changes) for _adoption, rows in waiting]
+            waiting = [(adoption, run.table(adoption, rows.changes, batch_rows)) for adoption, rows in waiting]
+            waiting = [(adoption, rows) for adoption, rows in waiting if rows.changes]
+        for adoption, rows in waiting:
+            adoption.skipped += rows.reasons.values()
+        journal.flush()
+    except ReplError as exc:
+        run.release()
+        return exc
+    return None
+
+
+@dataclass
+class _Waiting:
+    """Rows that the source did not take, and why not, by key."""
+
+    changes: t.Collection[Difference] = ()
+    reasons: dict[Row, Skipped] = field(default_factory=dict)
+
+
+@dataclass
+class _Run:
+    """One run over all tables."""
+
+    sessions: Sessions
+    journal: Writer
+    drained: t.Callable[[], None]
+    packet: int = 0
+
+    def prepare(self) -> None:
+        """Give the sessions their settings. Raises ServerError."""
+        writing, target_lock = self.sessions.writing, self.sessions.target_lock
+        writing.execute("SET SESSION binlog_format = 'STATEMENT'")
+        for session in (writing, target_lock):
+            session.execute(f"SET SESSION innodb_lock_wait_timeout = {_LOCK_WAIT}")
+        self.packet = rewrite.largest_packet(writing, self.sessions.target)
+
+    def release(self) -> None:
+        """Give all locks up."""
+        for session in (self.sessions.writing, self.sessions.target_lock):
+            with contextlib.suppress(ServerError):
+                session.roll_back()
+
+    def table(self, adoption: Adoption, changes: t.Iterable[Difference], batch_rows: int) -> _Waiting:
+        """Write rows of one table; returns those to try again. A problem of the table alone ends only it."""
+        waiting = _Waiting([])
+        try:
+            # The default database decides, as for the application, what filters by database let through.
+            self.sessions.writing.execute(f"USE {sqltext.quote_name(adoption.table.name.database)}")
+            for some in in_batches(changes, batch_rows):
+                self._batch(adoption, some, waiting)
+        except TableProblem as exc:
+            self.release()
+            adoption.stopped = exc
+            return _Waiting()
+        return waiting
+
+    def _batch(self, adoption: Adoption, batch: list[Difference], waiting: _Waiting) -> None:
+        """Write a batch, without the rows that turn out not to go in; verify it."""
+        done: list[Difference] = []
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            bad = self._with_locks(adoption, part)
+            if not bad:
+                done += part
+                continue
+            if len(bad) == len(part) > 1 and all(reason == _SIDE_EFFECTS for reason in bad.values()):
+                # Some row of them: find out which.
+                middle = len(part) // 2
+                parts += [part[:middle], part[middle:]]
+                continue
+            for change in part:
+                if change.key in bad:
+                    self._put_off(adoption, change, bad[change.key], waiting)
+            rest = [change for change in part if change.key not in bad]
+            parts += [rest] if rest else []
+        if done:
+            self._account(adoption, done)
+
+    def _with_locks(self, adoption: Adoption, part: t.Sequence[Difference]) -> dict[Row, tuple[str, str]]:
+        """One transaction; the keys of rows that do not go in, with the reason, if there are any: then nothing was written."""
+        for attempt in range(1, _LOCK_ATTEMPTS + 1):
+            try:
+                return self._transaction(adoption, part)
+            except LockConflict:
+                self.release()
+                if attempt == _LOCK_ATTEMPTS:
+                    raise
+            time.sleep(random.uniform(*_LOCK_PAUSE))
+        return {}
+
+    def _transaction(self, adoption: Adoption, part: t.Sequence[Difference]) -> dict[Row, tuple[str, str]]:
+        table, keys = adoption.table, [change.key for change in part]
+        source, target = self.sessions.writing, self.sessions.target_lock
+        target.begin()
+        theirs = read_rows(target, table, keys, target.dialect.share_lock)
+        source.begin()
+        # Where the row is absent there is nothing to update later, and a shared lock needs no right but SELECT.
+        lock = source.dialect.share_lock if all(change.kind == EXTRA for change in part) else "FOR UPDATE"
+        ours = read_rows(source, table, keys, lock)
+        bad = {
+            change.key: _SINCE
+            for change in part
+            if (ours.get(change.key), theirs.get(change.key)) != (change.source, change.target)
+        }
+        if not bad:
+            bad = self._write(adoption, part)
+        if bad:
+            self.release()
+            return bad
+        source.commit()
+        target.roll_back()
+        return {}
+
+    def _write(self, adoption: Adoption, part: t.Sequence[Difference]) -> dict[Row, tuple[str, str]]:
+        source, table = self.sessions.writing, adoption.table
+        bad: dict[Row, tuple[str, str]] = {}
+        for change in part:
+            text = statement(table, change, adoption.policy, self.packet)
+            try:
+                if source.execute(text) == 0:
+                    bad[change.key] = self._said()
+            except (LostConnection, LockConflict, AccessDenied):
+                raise
+            except ServerError as exc:
+                bad[change.key] = _TOLD.get(exc.errno, (_OTHERWISE[0], f"was not taken by the source: {exc.message}"))
+        if bad:
+            return bad
+        now = read_rows(source, table, [_new_key(table, change) for change in part])
+        bad = {change.key: _OTHERWISE for change in part if now.get(_new_key(table, change)) != change.target}
+        if not bad and self._changed() != sum(_records(table, change) for change in part):
+            bad = {change.key: _SIDE_EFFECTS for change in part}
+        return bad
+
+    def _said(self) -> tuple[str, str]:
+        """Why the last statement passed its row over."""
+        warnings = self.sessions.writing.records("SHOW WARNINGS")
+        return next((_TOLD[number] for number in (int(each["Code"] or 0) for each in warnings) if number in _TOLD), _OTHERWISE)
+
+    def _changed(self) -> int:
+        """Records that the open transaction has changed, in all tables."""
+        time.sleep(_CACHE_AGE)
+        return int(
+            self.sessions.writing.scalar(
+                "SELECT trx_rows_modified FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = CONNECTION_ID()"
+            )
+            or 0
+        )
+
+    def _put_off(self, adoption: Adoption, change: Difference, why: tuple[str, str], waiting: _Waiting) -> None:
+        reason, message = why
+        skipped = Skipped(change.key, reason, f"{key_text(adoption.table, change.key)} {message}.")
+        if reason in ("unique_collision", "foreign_key", "not_as_intended"):
+            t.cast(list[Difference], waiting.changes).append(change)
+            waiting.reasons[change.key] = skipped
+        else:
+            adoption.skipped.append(skipped)
+
+    def _account(self, adoption: Adoption, done: t.Sequence[Difference]) -> None:
+        """Note what was committed, drain replication and compare both copies."""
+        adoption.adopted += len(done)
+        ids = {_new_key(adoption.table, change): adoption.ids[change.key] for change in done}
+        self.journal.committed(ids.values())
+        wrong = wanting(self.sessions.writing, self.sessions.target, adoption.table, list(ids), self.drained)
+        adoption.unverified += wrong
+        self.journal.verified([ids[key] for key in ids.keys() - set(wrong)])
+
+
+def _new_key(table: Table, change: Difference) -> Row:
+    return KeySpace(table, t.cast(Key, table.key)).key_of(t.cast(Row, change.target))
+
+
+def _records(table: Table, change: Difference) -> int:
+    """Records that writing this row changes: a primary key spelt otherwise is taken out and put in again."""
+    respelt = change.kind != EXTRA and _new_key(table, change) != change.key
+    return 2 if respelt and t.cast(Key, table.key).name == "PRIMARY" else 1
