@@ -49,7 +49,8 @@ _SETTINGS = {
     "collation_connection": "utf8mb4_bin",
     "autocommit": "1",
     "completion_type": "0",
-    "sql_select_limit": "DEFAULT",
+    # DEFAULT would be what the server has been set to: a short read, which must never pass for the end of the data.
+    "sql_select_limit": "18446744073709551615",
     "sql_big_selects": "1",
     "sql_safe_updates": "0",
     "sql_auto_is_null": "0",
@@ -228,7 +229,7 @@ def connect(endpoint: Endpoint, role: str) -> Session:
             charset="utf8mb4",
             use_unicode=False,
             conv={},
-            autocommit=True,
+            autocommit=None,  # set below: where the server has it off, the driver trips over conv={}
             program_name="comaster.mysql_repl",
             ssl=tls_context(endpoint) if endpoint.demands_tls else None,
         )
