@@ -68,7 +68,8 @@ class Collisions:
         self._space = space or KeySpace(table, t.cast(Key, table.key))
         self._columns = {column.name: column for column in table.columns}
         self._places = {column.name: place for place, column in enumerate(table.stored_columns)}
-        self.keys = tuple(key for key in table.unique_keys if key != table.key)
+        # Two rows may have different keys that begin alike, where the table's key holds only the beginning.
+        self.keys = tuple(key for key in table.unique_keys if key != table.key or key.has_prefix)
         self._planned = {self._space.key_of(each.target) for each in changes if each.target} if self.keys else set()
 
     def find(self, rows: t.Sequence[Row]) -> Holders:
