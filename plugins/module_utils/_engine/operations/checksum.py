@@ -67,7 +67,7 @@ def examine_all(
     *,
     meter: Meter,
 ) -> tuple[Examination, ...]:
-    """Examine every selected table. ``keep``: differences handed on, over all tables; ``tell`` is given all.
+    """Examine every selected table. ``keep``: differences of a table that are handed on; ``tell`` is given all.
 
     Raises UsageError for a selection that names what does not exist, and what the meter's listener raises. When
     replication cannot be drained at the start, every table is undecided and none is read.
@@ -94,8 +94,8 @@ def examine_all(
             if filtered:
                 found.append(Examination(_filtered(selected, filtered)))
                 continue
+            # Each table has the whole allowance: one that is refused in the end must not have used that of another.
             found.append(examiner.examine(selected, keep))
-            keep -= len(found[-1].differences)
     if any(examination.report.status == UNDECIDED for examination in found):
         state.write()
     else:
