@@ -23,7 +23,7 @@ unexport PYTHONPATH PYTHONHOME PYENV_VERSION
 LINTERS := ruff mypy yamllint rules ansible-lint antsibull
 
 .PHONY: help setup servers tree package lint $(LINTERS) format sanity units ansible-units engine \
-	functional integration test demo bench clean distclean
+	functional integration test fire demo bench clean distclean
 
 help: ## show this
 	@echo "make TARGET [T='arguments for its tool']"
@@ -87,6 +87,9 @@ integration: package engine functional ## package, engine and functional
 
 test: setup ## everything, in three lanes beside each other; this is what CI runs
 	@$(PY) tests/tools/layers.py lint,units,ansible-units,sanity engine functional
+
+fire: servers ## random scenarios for an hour (T='--seconds 600 --server mysql-9'); one again: T='--server mysql-9 --seed N --count 1'
+	PYTHONPATH=tests:.cache/link $(PY) -m fire $(T)
 
 demo: package ## two co-masters, drift, the check and the repair, on this machine
 	$(PY) tests/demo/demo.py $(T)

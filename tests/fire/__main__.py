@@ -1,0 +1,98 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""`python -m fire`: scenarios and faults until the time is over, or one of them again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from functools import partial
+from itertools import count
+
+from sandbox import SandboxError, Topology
+
+from . import climate, laws, scenario, shrink
+
+SERVERS = ("mariadb-10.11", "mariadb-11.8", "mysql-9")
+
+
+def main() -> int:
+    """Run; returns 1 when a law was broken."""
+    arguments = _parser().parse_args()
+    laws.hurry()
+    ended = time.monotonic() + arguments.seconds
+    failures = 0
+    for place, flavor in enumerate(arguments.server or SERVERS):
+        share = (ended - time.monotonic()) / (len(arguments.server or SERVERS) - place)
+        failures += _scenarios(flavor, arguments, time.monotonic() + share)
+    return 1 if failures else 0
+
+
+def _scenarios(flavor: str, arguments: argparse.Namespace, until: float) -> int:
+    tally, failures, started = laws.Tally(), 0, time.monotonic()
+    first = arguments.seed if arguments.seed is not None else int(time.time()) % 10_000_000 * 100
+    seed = first
+    stage: laws.Stage | None = None
+    block = None
+    try:
+        for seed in count(first):
+            if time.monotonic() >= until or (arguments.count and tally.scenarios + failures >= arguments.count):
+                break
+            if block != seed // climate.BLOCK or stage is None:
+                stage = _renew(stage, flavor, climate.MILD if arguments.mild else climate.of_seed(seed, flavor))
+                block = seed // climate.BLOCK
+            made = scenario.make(seed, flavor)
+            problem = laws.attempt(stage, made, tally)
+            if problem:
+                failures += 1
+                print(f"\nFAILED  --server {flavor} --seed {seed}\n{problem}", flush=True)
+                if arguments.shrink:
+                    made = shrink.smallest(made, problem, partial(_fresh, flavor, seed, arguments.mild))
+                    print(f"climate: {climate.of_seed(seed, flavor)}\n{made.describe()}", flush=True)
+                _close(stage)
+                stage = None
+                if failures >= arguments.failures:
+                    break
+    finally:
+        _close(stage)
+    took = time.monotonic() - started
+    print(f"{flavor}: {tally}, {failures} failed, {took:.0f} s, last seed {seed}", flush=True)
+    return failures
+
+
+def _fresh(flavor: str, seed: int, mild: bool) -> laws.Stage:
+    return laws.Stage(climate.start(flavor, climate.MILD if mild else climate.of_seed(seed, flavor)))
+
+
+def _renew(stage: laws.Stage | None, flavor: str, wanted: climate.Climate) -> laws.Stage:
+    _close(stage)
+    try:
+        pair: Topology = climate.start(flavor, wanted)
+    except SandboxError as error:
+        raise SystemExit(f"{flavor} cannot live in {wanted}: {error}") from error
+    return laws.Stage(pair)
+
+
+def _close(stage: laws.Stage | None) -> None:
+    if stage is not None:
+        stage.hands.drop()
+        stage.pair.stop()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fire", description=__doc__)
+    parser.add_argument("--server", action="append", choices=SERVERS, help="which (all)")
+    parser.add_argument("--seconds", type=float, default=3600, help="how long, over all servers (3600)")
+    parser.add_argument("--seed", type=int, help="begin with this one")
+    parser.add_argument("--count", type=int, help="so many scenarios at most")
+    parser.add_argument("--failures", type=int, default=10, help="give up after so many (10)")
+    parser.add_argument("--mild", action="store_true", help="servers with default settings")
+    parser.add_argument("--shrink", action="store_true", help="find the least of a failing scenario that still fails")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

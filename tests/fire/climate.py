@@ -1,0 +1,130 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How two servers may be set up, alike and unlike; a pair is started once for many scenarios."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from sandbox import Topology, co_masters
+
+#: Scenarios with the same seed // this share one pair.
+BLOCK = 60
+
+_MODES = (
+    "", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT,ANSI_QUOTES", "TRADITIONAL", "PAD_CHAR_TO_FULL_LENGTH",
+    "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE", "NO_UNSIGNED_SUBTRACTION,IGNORE_SPACE", "ANSI,NO_BACKSLASH_ESCAPES",
+)  # fmt: skip
+
+#: Settings that an administrator may have made, server by server; each is drawn now and then.
+_BOTH_MAKES: dict[str, tuple[str, ...]] = {
+    "sql_mode": _MODES,
+    "default_time_zone": ("+00:00", "+05:30", "-11:00", "+13:00"),
+    "character_set_server": ("utf8mb4", "latin1", "ucs2", "utf8mb3", "sjis"),
+    "binlog_row_image": ("FULL", "MINIMAL", "NOBLOB"),
+    "transaction_isolation": ("READ-COMMITTED", "REPEATABLE-READ", "SERIALIZABLE", "READ-UNCOMMITTED"),
+    "autocommit": ("0",),
+    "completion_type": ("CHAIN",),
+    "innodb_strict_mode": ("OFF",),
+    "max_error_count": ("0",),
+    "innodb_rollback_on_timeout": ("ON",),
+    "low_priority_updates": ("ON",),
+    "max_allowed_packet": ("4M", "64M"),
+}
+_OF_FAMILY: dict[str, dict[str, tuple[str, ...]]] = {
+    "mysql": {
+        "replica_parallel_workers": ("0", "1", "4"),
+        "binlog_transaction_compression": ("ON",),
+        "binlog_row_value_options": ("PARTIAL_JSON",),
+        "sql_generate_invisible_primary_key": ("ON",),
+        "partial_revokes": ("ON",),
+        "explicit_defaults_for_timestamp": ("ON", "OFF"),
+        "binlog_rows_query_log_events": ("ON",),
+        "replica_preserve_commit_order": ("OFF",),
+        "max_execution_time": ("60000",),
+        "binlog_row_metadata": ("FULL",),
+    },
+    "mariadb": {
+        "slave_parallel_threads": ("0", "2", "4"),
+        "slave_parallel_mode": ("optimistic", "conservative", "aggressive", "none"),
+        "binlog_annotate_row_events": ("OFF",),
+        "log_bin_compress": ("ON",),
+        "max_statement_time": ("60",),
+        "explicit_defaults_for_timestamp": ("ON", "OFF"),
+        "old_mode": ("", "UTF8_IS_UTF8MB3"),
+        "binlog_checksum": ("NONE", "CRC32"),
+        "expensive_subquery_limit": ("1",),
+        "innodb_snapshot_isolation": ("ON", "OFF"),
+    },
+}
+#: Read when a session begins; set on running servers.
+_GLOBALS: dict[str, tuple[str, ...]] = {
+    "sql_select_limit": ("1", "3"),
+    "foreign_key_checks": ("0",),
+    "unique_checks": ("0",),
+    "sql_safe_updates": ("1",),
+    "sql_auto_is_null": ("1",),
+    "div_precision_increment": ("0",),
+    "group_concat_max_len": ("4",),
+    "lc_time_names": ("'de_DE'",),
+    "default_week_format": ("3",),
+    "sql_quote_show_create": ("0",),
+    "sql_big_selects": ("0",),
+    "big_tables": ("1",),
+    "max_sort_length": ("8",),
+}
+
+
+@dataclass(frozen=True)
+class Climate:
+    """What a pair is made of."""
+
+    binlog_format: str
+    gtid: bool
+    a: dict[str, str] = field(default_factory=dict)
+    b: dict[str, str] = field(default_factory=dict)
+    globals_a: dict[str, str] = field(default_factory=dict)
+    globals_b: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        said = {"a": self.a, "b": self.b, "SET GLOBAL on a": self.globals_a, "SET GLOBAL on b": self.globals_b}
+        return f"{self.binlog_format}, GTID {'on' if self.gtid else 'off'}, {said}"
+
+
+MILD = Climate("ROW", True)
+
+
+def of_seed(seed: int, flavor: str) -> Climate:
+    """The climate that a scenario's seed belongs to."""
+    dice = random.Random(f"climate {seed // BLOCK}")
+    known = {**_BOTH_MAKES, **_OF_FAMILY[flavor.split("-")[0]]}
+    if flavor == "mariadb-10.11":  # these came later, or are read-only there
+        known.pop("transaction_isolation")
+        known.pop("innodb_snapshot_isolation")
+
+    def some(settings: dict[str, tuple[str, ...]], share: float) -> dict[str, str]:
+        drawn = {name: dice.choice(values) for name, values in settings.items() if dice.random() < share}
+        if drawn.get("character_set_server") in ("ucs2",):
+            drawn["collation_server"] = "ucs2_general_ci"
+        return drawn
+
+    form, gtid = dice.choice(["ROW", "ROW", "MIXED", "STATEMENT"]), dice.random() < 0.7
+    a, b = some(known, 0.22), some(known, 0.22)
+    if form == "STATEMENT":  # InnoDB refuses to log statements below REPEATABLE READ
+        for side in (a, b):
+            side.pop("transaction_isolation", None)
+    if flavor == "mysql-9" and not gtid:  # or each wait for replication takes the default of 300 ms
+        a["replica_checkpoint_period"] = b["replica_checkpoint_period"] = "10"
+    return Climate(form, gtid, a, b, some(_GLOBALS, 0.2), some(_GLOBALS, 0.2))
+
+
+def start(flavor: str, climate: Climate) -> Topology:
+    """Start a pair in a climate."""
+    pair = co_masters(flavor, climate.binlog_format, climate.gtid, options_a=climate.a, options_b=climate.b)
+    for server, settings in ((pair.a, climate.globals_a), (pair.b, climate.globals_b)):
+        for name, value in settings.items():
+            server.execute(f"SET GLOBAL {name} = {value}")
+    return pair

@@ -1,0 +1,113 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What tests/fire found, made small: each was a broken law, docs/fire.md lists them."""
+
+from __future__ import annotations
+
+import pytest
+from integration_engine.support import assert_repaired, image, servers
+
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, sync
+
+FLAVORS = ("mariadb-10.11", "mysql-9")
+
+
+def repair(pair, database, tmp_path, apply=True, selection=None, **more):
+    chosen = selection or options.Selection(databases=(database,))
+    how = options.Repair(undo_dir=str(tmp_path), **more)
+    return sync.run(servers(pair), chosen, options.Pace(), how, 10, apply)
+
+
+def check(pair, database, **more):
+    return checksum.run(servers(pair), options.Selection(databases=(database,), **more), options.Pace(), 10)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_servers_sql_select_limit_is_no_end_of_the_data(pairs, fresh_database, tmp_path, flavor):
+    """SET SESSION sql_select_limit = DEFAULT is the server's limit, not none: good rows looked absent on the source."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        pair.a.execute([f"CREATE TABLE {database}.t (id int PRIMARY KEY, v int)"])
+        pair.a.execute(f"INSERT INTO {database}.t VALUES (1, 1), (2, 2), (3, 3), (4, 4), (5, 5)")
+        pair.wait()
+        good = image(pair.a, database)
+        pair.b.execute(f"UPDATE {database}.t SET v = 9 WHERE id > 2", logged=False)
+        try:
+            pair.a.execute("SET GLOBAL sql_select_limit = 1")
+            pair.b.execute("SET GLOBAL sql_select_limit = 2")
+            report = repair(pair, database, tmp_path)
+        finally:
+            for server in (pair.a, pair.b):
+                server.execute("SET GLOBAL sql_select_limit = 18446744073709551615")
+        assert (report.changes.updated, report.changes.total, report.verified) == (3, 3, True)
+        assert_repaired(pair, database, good)
+
+
+def test_a_refused_tables_rows_use_up_no_other_tables_allowance(pairs, fresh_database, tmp_path):
+    """The cap was counted over what was kept of all tables, so that a part of a table was repaired and called the whole."""
+    pair = pairs("mariadb-10.11")
+    with fresh_database(pair) as database:
+        for table in ("refused", "wanted"):
+            pair.a.execute(f"CREATE TABLE {database}.{table} (id int PRIMARY KEY)")
+        pair.a.execute(f"ALTER TABLE {database}.refused ENGINE=MyISAM")
+        pair.wait()
+        for table in ("refused", "wanted"):
+            pair.b.execute(f"INSERT INTO {database}.{table} VALUES (1), (2), (3), (4)", logged=False)
+        before = image(pair.b, database)
+        report = repair(pair, database, tmp_path, max_changes=3)
+        assert report.failed
+        assert not report.changed
+        assert "max_changes" in (report.message or "")
+        assert image(pair.b, database) == before
+        assert repair(pair, database, tmp_path, max_changes=4).changes.deleted == 4
+        assert image(pair.b, database) == {"refused": before["refused"], "wanted": []}
+        # Rows to be left alone must not hide the others either.
+        pair.a.execute(f"INSERT INTO {database}.wanted VALUES (8), (9)")
+        pair.wait()
+        pair.b.execute(
+            [f"INSERT INTO {database}.wanted VALUES (1), (2), (3), (4)", f"DELETE FROM {database}.wanted WHERE id = 9"],
+            logged=False,
+        )
+        selection = options.Selection(tables=(f"{database}.wanted",))
+        report = repair(pair, database, tmp_path, selection=selection, max_changes=2, extra_rows="keep")
+        assert report.failed
+        assert not report.changed
+
+
+def test_a_kept_row_whose_key_begins_alike_is_not_pushed_out(pairs, fresh_database, tmp_path):
+    """A primary key of prefixes was not looked up: REPLACE took a row away that was to be kept, and was in no journal."""
+    pair = pairs("mariadb-10.11")
+    with fresh_database(pair) as database:
+        pair.a.execute(f"CREATE TABLE {database}.t (k varchar(20), v int, PRIMARY KEY (k(2)))")
+        pair.a.execute(f"INSERT INTO {database}.t VALUES ('aab', 1), ('bbb', 2)")
+        pair.wait()
+        good = image(pair.a, database)
+        pair.b.execute(f"UPDATE {database}.t SET k = 'aaz' WHERE v = 1", logged=False)
+        pair.b.execute(f"DELETE FROM {database}.t WHERE v = 2", logged=False)
+        before = image(pair.b, database)
+        report = repair(pair, database, tmp_path, extra_rows="keep")
+        assert [table.reason for table in report.tables] == ["unique_collision"]
+        assert [row for row in before["t"] if row not in image(pair.b, database)["t"]] == []
+        assert repair(pair, database, tmp_path).verified
+        assert_repaired(pair, database, good)
+
+
+def test_a_server_with_autocommit_off_is_connected_to(pairs, fresh_database, tmp_path):
+    """The driver failed with a TypeError of its own when it had to switch it on."""
+    pair = pairs("mariadb-10.11")
+    with fresh_database(pair) as database:
+        pair.a.execute(f"CREATE TABLE {database}.t (id int PRIMARY KEY)")
+        pair.wait()
+        pair.b.execute(f"INSERT INTO {database}.t VALUES (1)", logged=False)
+        try:
+            for server in (pair.a, pair.b):
+                server.execute("SET GLOBAL autocommit = 0")
+            report = repair(pair, database, tmp_path)
+        finally:
+            for server in (pair.a, pair.b):
+                server.execute("SET GLOBAL autocommit = 1")
+        assert report.verified
+        assert_repaired(pair, database, {"t": []})
