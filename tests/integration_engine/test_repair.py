@@ -16,6 +16,8 @@ from integration_engine.repairing import FLAVORS, LENIENT, Rig, endpoint, minima
 from integration_engine.types_zoo import specimens
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import confirm, journal, session
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import fence as fences
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import ReplError
 
 FILM = "CREATE TABLE film (id int PRIMARY KEY, code varchar(20) UNIQUE, title text, stamp timestamp(6) NULL)"
 
@@ -499,6 +501,26 @@ def test_a_link_that_breaks_ends_the_repair(pairs, fresh_database, tmp_path, fla
             assert result.stopped.code in ("broken_link", "stopped_link")
             assert (result.updated, result.verified) == (5, False)
             pair.b.start_replica()
+            pair.wait()
+
+            # The way back stops while the fence sees nothing of it: the health of both links is looked at on its own.
+            def forward_only():
+                fences.fence(rig.source, rig.target, rig.links.forward, 20)
+                pair.a.stop_replica()
+
+            plan = rig.differences("film")
+            assert len(plan) == 15
+            result = rig.repair("film", changes=plan, batch_rows=5, fence=forward_only)
+            assert result.stopped is not None
+            assert result.stopped.code == "broken_link"
+            assert (result.updated, result.verified) == (5, False)
+            # And it is before the first batch.
+            position = pair.a.binlog_position()
+            with pytest.raises(ReplError, match="broken_link"):
+                rig.repair("film", changes=plan)
+            assert pair.a.binlog_position() == position
+            pair.a.start_replica()
+            pair.wait()
             rig.repaired("film")
 
 

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import pytest
-from integration_engine.repairing import FLAVORS, Rig, minimal_account
+from integration_engine.repairing import FLAVORS, Rig, endpoint, minimal_account
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import rewrite, shadow
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import rewrite, session, shadow
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import (
     AccessDenied,
     LostConnection,
@@ -128,6 +128,19 @@ def test_a_session_killed_before_commit_logs_nothing(rig):
     assert rig.content(rig.source, "t") == before
     assert rig.content(rig.target, "t") == drifted
     rig.check_links()
+
+
+@pytest.mark.parametrize("flavor", FLAVORS[:2])
+def test_no_way_of_asking_opens_a_lost_session_again(pairs, flavor):
+    """Its locks and its temporary tables are gone; whatever came next would run without them."""
+    pair = pairs(flavor)
+    for ask in (session.Session.execute, session.Session.rows, session.Session.records, session.Session.scalar):
+        with session.connect(endpoint(pair.a), "source") as lost:
+            lost.begin()
+            pair.a.execute(f"KILL {lost.connection_id}")
+            for _twice in range(2):
+                with pytest.raises(LostConnection):
+                    ask(lost, "SELECT 1")
 
 
 @every_flavor
