@@ -23,7 +23,7 @@ unexport PYTHONPATH PYTHONHOME PYENV_VERSION
 LINTERS := ruff mypy yamllint rules ansible-lint antsibull
 
 .PHONY: help setup servers tree package lint $(LINTERS) format sanity units ansible-units engine \
-	functional integration test fire demo bench clean distclean
+	functional report integration test fire demo bench clean distclean
 
 help: ## show this
 	@echo "make TARGET [T='arguments for its tool']"
@@ -83,10 +83,13 @@ engine: servers ## the engine against real servers
 functional: servers package ## modules, roles and playbooks of the installed collection against real servers
 	ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.cache/installed pytest tests/functional $(T)
 
+report: setup ## the page of a report in a real browser, which is fetched into .cache/chromium
+	pytest tests/report $(T)
+
 integration: package engine functional ## package, engine and functional
 
 test: setup ## everything, in three lanes beside each other; this is what CI runs
-	@$(PY) tests/tools/layers.py lint,units,ansible-units,sanity engine functional
+	@$(PY) tests/tools/layers.py lint,units,report,ansible-units,sanity engine functional
 
 fire: servers ## random scenarios for an hour (T='--seconds 600 --server mysql-9'); one again: T='--server mysql-9 --seed N --count 1'
 	PYTHONPATH=tests:.cache/link $(PY) -m fire $(T)

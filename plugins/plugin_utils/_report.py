@@ -152,7 +152,9 @@ def _judge(pair: View, result: Result, look: Result) -> View:
         if failed:
             return _verdict("incomplete", f"{said[0].upper()}{said[1:]} on {target}, but not all is well: see below.")
         if pair["planned"]:
-            return _verdict("planned", f"With it, {said} on {target}. Nothing was changed in this run.")
+            counts = [number(changes.get(name, 0)) for name in ("inserted", "updated", "deleted")]
+            planned = "{} to insert, {} to update and {} to delete".format(*counts)
+            return _verdict("planned", f"Rows on {target}: {planned}. Nothing was changed in this run.")
         if result.get("changed"):
             if pair["kind"] == "undo":
                 return _verdict("undone", f"{said[0].upper()}{said[1:]} on both servers.")

@@ -138,7 +138,7 @@ def test_all_formats_take_all_kinds_of_runs(form: str) -> None:
         (
             synced(drifted(), applied=False),
             "REPAIR PLANNED",
-            "1 row inserted, 1 updated and 1 deleted on db2. Nothing was changed",
+            "Rows on db2: 1 to insert, 1 to update and 1 to delete. Nothing was changed",
         ),
         (synced(drifted()), "REPAIRED", "1 row inserted, 1 updated and 1 deleted on db2, through db1, and verified equal."),
         (synced(drifted(), msg="1 tables were not repaired"), "REPAIR INCOMPLETE", ""),
