@@ -7,23 +7,39 @@
 from __future__ import annotations
 
 import typing as t
+from contextlib import ExitStack
+from dataclasses import dataclass
 
-from .lanes import Lane
+from .lanes import Lane, Side
 from .session import Session
 
 
-class Crew:
-    """Lanes that compare, and a lane of scouts that cut chunks and read suspected rows again.
+@dataclass(frozen=True)
+class Hands:
+    """A lane of scouts that cut chunks and read suspected rows again, and ``workers`` readers on each server."""
 
-    After an error the sessions may be anywhere; ``close`` them, and ``ready`` opens new ones.
+    scouts: Lane
+    source: Side
+    target: Side
+    workers: int
+
+    def close(self) -> None:
+        """Close all sessions, once what they do has ended."""
+        for each in (self.source, self.target, self.scouts):
+            each.close()
+
+
+class Crew:
+    """Opens the sessions when they are first needed.
+
+    After an error they may be anywhere; ``close`` them, and ``ready`` opens new ones.
     """
 
     def __init__(self, open_source: t.Callable[[], Session], open_target: t.Callable[[], Session], workers: int) -> None:
         self._open_source = open_source
         self._open_target = open_target
         self._workers = workers
-        self.lanes: list[Lane] = []
-        self._scouts: Lane | None = None
+        self._hands: Hands | None = None
 
     def __enter__(self) -> Crew:
         return self
@@ -31,24 +47,21 @@ class Crew:
     def __exit__(self, *unused: object) -> None:
         self.close()
 
-    def ready(self) -> Lane:
-        """Open what is not open yet; returns the scouts. Raises ConnectError."""
-        while len(self.lanes) < self._workers:
-            self.lanes.append(self._open())
-        if self._scouts is None:
-            self._scouts = self._open()
-        return self._scouts
+    def ready(self) -> Hands:
+        """Open what is not open yet. Raises ConnectError."""
+        if self._hands is None:
+            with ExitStack() as opened:
+
+                def some(connect: t.Callable[[], Session], count: int) -> list[Session]:
+                    return [opened.enter_context(connect()) for _number in range(count)]
+
+                sources, targets = (some(connect, self._workers + 1) for connect in (self._open_source, self._open_target))
+                self._hands = Hands(Lane(sources[0], targets[0]), Side(sources[1:]), Side(targets[1:]), self._workers)
+                opened.pop_all()
+        return self._hands
 
     def close(self) -> None:
         """Close all sessions."""
-        for lane in [*self.lanes, *([self._scouts] if self._scouts else [])]:
-            lane.close()
-        self.lanes, self._scouts = [], None
-
-    def _open(self) -> Lane:
-        source = self._open_source()
-        try:
-            return Lane(source, self._open_target())
-        except BaseException:
-            source.close()
-            raise
+        if self._hands is not None:
+            self._hands.close()
+            self._hands = None

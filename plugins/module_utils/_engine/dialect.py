@@ -92,6 +92,13 @@ class Dialect:
         """MySQL only: query that returns 0 once all of ``gtids`` are applied, 1 when the time is over."""
         return f"SELECT WAIT_FOR_EXECUTED_GTID_SET({sqltext.string(gtids)}, {max(1, round(seconds))})"
 
+    # -- optimizer -----------------------------------------------------------------------------
+
+    @property
+    def explain(self) -> str:
+        """What to put before a query to get its plan as a table."""
+        return "EXPLAIN" if self.is_mariadb else "EXPLAIN FORMAT=TRADITIONAL"
+
     # -- locks and sessions --------------------------------------------------------------------
 
     @property

@@ -28,6 +28,9 @@ from .tally import Tally
 # Suspected keys collected before they are read again: bounds memory, saves fences.
 _SUSPECTS_AT_ONCE = 2000
 
+# Bytes of rows read at once from one server: confirming holds both copies of two readings.
+_BYTES_AT_ONCE = 4 << 20
+
 
 @dataclass(frozen=True)
 class Examination:
@@ -96,7 +99,8 @@ class Examiner:
         return Examination(found, table, target_table, tally.kept)
 
     def _examine_keyed(self, space: KeySpace, target_table: Table, tally: Tally) -> None:
-        table, scouts = space.table, self.crew.ready()
+        table, hands = space.table, self.crew.ready()
+        scouts = hands.scouts
         ignored = ignored_columns(table.name, self.wanted.ignore_columns)
         prints = fingerprint.choose(space, scouts.source.dialect, scouts.target.dialect, self.wanted, ignored)
         larger = scouts.source if table.rows_estimate >= target_table.rows_estimate else scouts.target
@@ -108,30 +112,35 @@ class Examiner:
             lower, found = checkpoint
             tally.resume(found)
         pending: dict[Row, float] = {}
-        ahead: dict[int, compare.Chunk] = {}
-        next_number = 0
-        for chunk in compare.compare(self.crew.lanes, larger, prints, estimate, self.pace.chunk_time, self.may_go_on, lower):
-            ahead[chunk.number] = chunk
-            # Taken up in key order, so that a checkpoint means: everything up to here.
-            while next_number in ahead:
-                done = ahead.pop(next_number)
-                next_number += 1
-                tally.chunks += 1
-                pending.update((key, tally.rows + place * done.rows) for key, place in done.suspects.items())
-                tally.rows += done.rows
-                if len(pending) >= _SUSPECTS_AT_ONCE or self.state.is_due:
-                    self._settle(scouts, table, pending, compared, tally)
-                    self.state.note(table, done.span.upper, tally.report())
+        at_once = max(20, min(_SUSPECTS_AT_ONCE, _BYTES_AT_ONCE // max(1, table.row_bytes)))
+        for chunk in compare.compare(hands, larger, prints, estimate, self.pace.chunk_time, self.may_go_on, lower):
+            tally.chunks += 1
+            pending.update((key, tally.rows + place * chunk.rows) for key, place in chunk.suspects.items())
+            tally.rows += chunk.rows
+            if len(pending) >= at_once or self.state.is_due:
+                self._settle(scouts, table, pending, compared, tally, at_once)
+                self.state.note(table, chunk.span.upper, tally.report())
             self.meter.reached(tally.rows, tally.total)
-        self._settle(scouts, table, pending, compared, tally)
+        self._settle(scouts, table, pending, compared, tally, at_once)
         self.meter.reached(tally.rows, tally.total)
 
-    def _settle(self, scouts: Lane, table: Table, pending: dict[Row, float], compared: confirm.Compared, tally: Tally) -> None:
-        tally.add(confirm.confirm(scouts.source, scouts.target, table, list(pending), self.fence, compared), pending)
+    def _settle(
+        self,
+        scouts: Lane,
+        table: Table,
+        pending: dict[Row, float],
+        compared: confirm.Compared,
+        tally: Tally,
+        at_once: int,
+    ) -> None:
+        keys = list(pending)
+        for start in range(0, len(keys), at_once):
+            some = keys[start : start + at_once]
+            tally.add(confirm.confirm(scouts.source, scouts.target, table, some, self.fence, compared), pending)
         pending.clear()
 
     def _examine_multiset(self, table: Table, target_table: Table, tally: Tally) -> None:
-        lane = self.crew.ready()
+        lane = self.crew.ready().scouts
         columns = fingerprint.compared_columns(table, ignored_columns(table.name, self.wanted.ignore_columns))
         rows = multiset.Rows(table, columns, self.wanted.where, self.wanted.float_precision)
         estimate = max(table.rows_estimate, target_table.rows_estimate)

@@ -68,6 +68,46 @@ class Fingerprint:
         )
         return {int(bucket or 0): BucketSum(int(count or 0), digest or b"") for bucket, count, digest in rows if count != b"0"}
 
+    def strips(self, session: Session, spans: t.Sequence[KeyRange]) -> list[BucketSum]:
+        """Count and combine the rows of several ranges in one statement, so that all are of one instant. Raises ServerError."""
+        found = dict.fromkeys(range(len(spans)), BucketSum(0, b""))
+        for place, rows, digest in session.rows(
+            " UNION ALL ".join(
+                f"SELECT {place}, COUNT(*), {self._combined} FROM {self.space.rows_in_order} WHERE {self._condition(span)}"
+                for place, span in enumerate(spans)
+            )
+        ):
+            if rows != b"0":
+                found[int(place or 0)] = BucketSum(int(rows or 0), digest or b"")
+        return list(found.values())
+
+    def rows_of_strips(self, session: Session, spans: t.Sequence[KeyRange]) -> list[dict[Row, bytes]]:
+        """The fingerprint of each row of several ranges, by key. Only for a key that is one integer. Raises ServerError.
+
+        The rows of a range come as one value: the driver takes apart a value in a fraction of the time of as many rows.
+        """
+        (key,) = self.space.columns
+        packed: dict[int, tuple[bytes | None, bytes | None]] = {
+            int(place or 0): (rows, values)
+            for place, rows, values in session.rows(
+                " UNION ALL ".join(
+                    f"SELECT {place}, COUNT(*), GROUP_CONCAT({key.sql}, ':', LEFT({self._row_digest}, 32))"
+                    f" FROM {self.space.rows_in_order} WHERE {self._condition(span)}"
+                    for place, span in enumerate(spans)
+                )
+            )
+        }
+        found: list[dict[Row, bytes]] = []
+        for place, span in enumerate(spans):
+            rows, values = packed[place]
+            pairs = [pair.split(b":") for pair in values.split(b",")] if values else []
+            if len(pairs) == int(rows or 0) and all(len(pair) == 2 and len(pair[1]) == 32 for pair in pairs):
+                found.append({(number,): digest for number, digest in pairs})
+            else:  # cut short at the server's max_allowed_packet
+                whole = self.rows(session, span, 1, frozenset())
+                found.append({row: digest.hex().encode() for row, digest in whole.items()})
+        return found
+
     def rows(self, session: Session, span: KeyRange, buckets: int, chosen: frozenset[int]) -> dict[Row, bytes]:
         """The fingerprint of each row of a range that falls into the chosen buckets, by key. Raises ServerError."""
         conditions = [self._condition(span)]

@@ -56,6 +56,11 @@ class KeySpace:
         """Whether different bytes can be one key: letter case, accents, trailing spaces, -0 and 0."""
         return any(codec.kind(column) in (codec.Kind.TEXT, codec.Kind.FLOAT) for column in self.columns)
 
+    @property
+    def has_integers(self) -> bool:
+        """Whether the key is one integer in rising order, so that its ranges can be reckoned."""
+        return len(self.columns) == 1 and self.columns[0].is_integer and not self.key.parts[0].descending
+
     def key_of(self, row: Row) -> Row:
         """The key values of a row of all stored columns."""
         return tuple([row[place] for place in self._places])
@@ -84,14 +89,26 @@ class KeySpace:
             f"({sqltext.conjunction(codec.equals(column, value) for column, value in zip(self.columns, key))})" for key in keys
         )
 
-    def boundary(self, session: Session, lower: Row | None, rows: int, where: str | None = None) -> Row | None:
-        """The key ``rows`` rows after ``lower``, or None if fewer are left. Raises ServerError."""
-        conditions = [self.within(KeyRange(lower))] + ([f"({where})"] if where else [])
+    def boundary(self, session: Session, span: KeyRange, rows: int) -> Row | None:
+        """The key of the row that is number ``rows`` in a range, or None if it has fewer. Raises ServerError."""
         found = session.rows(
-            f"SELECT {self.read_list} FROM {self.rows_in_order} WHERE {sqltext.conjunction(conditions)}"
+            f"SELECT {self.read_list} FROM {self.rows_in_order} WHERE {self.within(span)}"
             f" ORDER BY {self._order} LIMIT 1 OFFSET {rows - 1}"
         )
         return found[0] if found else None
+
+    def ends(self, session: Session, lower: Row | None) -> tuple[int, int] | None:
+        """The first and the last integer key after ``lower``; None: there is none. Raises ServerError."""
+        name = self.columns[0].sql
+        ((first, last),) = session.rows(
+            f"SELECT MIN({name}), MAX({name}) FROM {self.rows_in_order} WHERE {self.within(KeyRange(lower))}"
+        )
+        return None if first is None or last is None else (int(first), int(last))
+
+    def estimate(self, session: Session, span: KeyRange) -> int:
+        """About how many rows a range has, as the optimizer estimates from the index. Raises ServerError."""
+        query = f"SELECT COUNT(*) FROM {self.rows_in_order} WHERE {self.within(span)}"
+        return int(session.record(f"{session.dialect.explain} {query}").get("rows") or 0)
 
     @property
     def _order(self) -> str:

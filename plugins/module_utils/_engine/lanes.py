@@ -2,12 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sessions side by side: a lane is one session on each server, working at the same time."""
+"""Sessions that work at the same time: a lane is one on each server, a side is several on one server."""
 
 from __future__ import annotations
 
+import queue
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from .session import Session
 
@@ -42,3 +43,31 @@ class Lane:
         finally:
             theirs.exception()  # wait: a session must be at rest when this returns
         return ours, theirs.result()
+
+
+class Side:
+    """Sessions on one server that take work from one queue, in order: neither waits for the other server."""
+
+    def __init__(self, sessions: t.Sequence[Session]) -> None:
+        self._sessions = sessions
+        self._idle: queue.SimpleQueue[Session] = queue.SimpleQueue()
+        for session in sessions:
+            self._idle.put(session)
+        self._pool = ThreadPoolExecutor(max_workers=len(sessions), thread_name_prefix="side")
+
+    def submit(self, work: t.Callable[[Session], T]) -> Future[T]:
+        """Do something with the next idle session."""
+        return self._pool.submit(self._run, work)
+
+    def close(self) -> None:
+        """Drop what has not begun, wait for what has, close the sessions."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for session in self._sessions:
+            session.close()
+
+    def _run(self, work: t.Callable[[Session], T]) -> T:
+        session = self._idle.get()
+        try:
+            return work(session)
+        finally:
+            self._idle.put(session)

@@ -119,6 +119,8 @@ class Table:
     triggers: tuple[Trigger, ...] = ()
     #: Unique keys with an expression among their parts; they are not in unique_keys.
     functional_keys: tuple[str, ...] = ()
+    #: About how many bytes a row takes; 0: not known.
+    row_bytes: int = 0
 
     @cached_property
     def stored_columns(self) -> tuple[Column, ...]:
@@ -178,9 +180,11 @@ def read_tables(session: Session, databases: t.Sequence[str]) -> dict[TableName,
             rows_estimate=int(row["estimate"] or 0),
             triggers=tuple(triggers[name]),
             functional_keys=tuple(key for table, key in sorted(functional, key=str) if table == name),
+            row_bytes=int(row["bytes"] or 0),
         )
         for row in session.records(
-            "SELECT TABLE_SCHEMA AS db, TABLE_NAME AS tbl, TABLE_TYPE AS kind, ENGINE AS engine, TABLE_ROWS AS estimate"
+            "SELECT TABLE_SCHEMA AS db, TABLE_NAME AS tbl, TABLE_TYPE AS kind, ENGINE AS engine, TABLE_ROWS AS estimate,"
+            " AVG_ROW_LENGTH AS bytes"
             f" FROM information_schema.TABLES WHERE TABLE_SCHEMA IN {within}"
         )
         for name in (_name(row),)
