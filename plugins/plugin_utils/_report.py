@@ -141,28 +141,10 @@ def _judge(pair: View, result: Result, look: Result) -> View:
     if pair["kind"] == "run":
         return _verdict("failed", failed["message"]) if failed else _verdict(
             "no_result", "The run ended before anything was compared; the job's output says why.")  # fmt: skip
-    if pair["kind"] in ("sync", "undo"):
-        changes = result.get("changes") or {}
-        said = (
-            f"{count(changes.get('inserted', 0), 'row')} inserted, {number(changes.get('updated', 0))} updated and"
-            f" {number(changes.get('deleted', 0))} deleted"
-        )
-        if changes.get("adopted"):
-            said += f", {number(changes['adopted'])} copied to {pair['source']}"
-        if failed:
-            return _verdict("incomplete", f"{said[0].upper()}{said[1:]} on {target}, but not all is well: see below.")
-        if pair["planned"]:
-            counts = [number(changes.get(name, 0)) for name in ("inserted", "updated", "deleted")]
-            planned = "{} to insert, {} to update and {} to delete".format(*counts)
-            return _verdict("planned", f"Rows on {target}: {planned}. Nothing was changed in this run.")
-        if result.get("changed"):
-            if pair["kind"] == "undo":
-                return _verdict("undone", f"{said[0].upper()}{said[1:]} on both servers.")
-            left = changes.get("skipped", 0)
-            words = f"{said[0].upper()}{said[1:]} on {target}, through {pair['source']}, and verified equal."
-            return _verdict("repaired", f"{words} {count(left, 'row was', 'rows were')} left alone." if left else words)
-        if pair["kind"] == "undo":
-            return _verdict("in_sync", "Every row is as it was already; nothing had to be put back.")
+    if pair["kind"] in ("sync", "undo") and (failed or result.get("changed")):
+        return _verdict(*_changed(pair, result))
+    if pair["kind"] == "undo":
+        return _verdict("in_sync", "Every row is as it was already; nothing had to be put back.")
     if figures["drift"]:
         return _verdict("drift", f"{_differing(figures, target)}.")
     if figures["uncompared"]:
@@ -172,6 +154,28 @@ def _judge(pair: View, result: Result, look: Result) -> View:
         f"The only table on {target} is" if figures["tables"] == 1 else f"All {count(figures['tables'], 'table')} on {target} are"
     )
     return _verdict("in_sync", f"{whole} identical to {pair['source']}'s.")
+
+
+def _changed(pair: View, result: Result) -> tuple[str, str]:
+    """Verdict and words of a run that changed something, would have, or could not."""
+    changes, source, target = result.get("changes") or {}, pair["source"], pair["target"]
+    inserted, updated, deleted, adopted, left = (
+        int(changes.get(name) or 0) for name in ("inserted", "updated", "deleted", "adopted", "skipped")
+    )
+    rest = f" {count(left, 'row is', 'rows are')} left alone." if left else ""
+    if pair["planned"]:
+        copied = f", {number(adopted)} to copy to {source}" if adopted else ""
+        planned = f"{number(inserted)} to insert, {number(updated)} to update, {number(deleted)} to delete{copied}"
+        said = f"Rows on {target}: {planned}.{rest} Nothing was changed in this run."
+        return ("incomplete" if pair["failure"] else "planned"), said
+    done = f"{count(inserted, 'row')} inserted, {number(updated)} updated, {number(deleted)} deleted"
+    done += f", {number(adopted)} copied to {source}" if adopted else ""
+    if pair["failure"]:
+        said = f"On {target}: {done}.{rest}" if result.get("changed") else "Nothing was changed."
+        return "incomplete", f"{said} Not all is well, see what went wrong."
+    if pair["kind"] == "undo":
+        return "undone", f"On both servers: {done}.{rest}"
+    return "repaired", f"On {target}, through {source}: {done}; verified equal.{rest}"
 
 
 def _differing(figures: View, target: str) -> str:
@@ -206,7 +210,7 @@ def _pace(rows: int, seconds: float) -> str:
 
 def _table(table: Result, kind: str, result: Result) -> View:
     status = str(table.get("status"))
-    if status == "drift" and kind == "sync" and result.get("undo_file") and result.get("verified"):
+    if status == "drift" and kind == "sync" and _all_repaired(result):
         status = "repaired"
     if status not in STATUSES:
         status = "error"
@@ -237,6 +241,11 @@ def _table(table: Result, kind: str, result: Result) -> View:
         "sample": sample,
         "more": max(0, differing - len(sample)),
     }
+
+
+def _all_repaired(result: Result) -> bool:
+    """Whether each differing row of a repair was put right; which tables have those left alone is not told."""
+    return bool(result.get("undo_file") and result.get("verified") and not (result.get("changes") or {}).get("skipped"))
 
 
 def _marks(place: Result, rows: int) -> t.Iterator[View]:

@@ -138,11 +138,20 @@ def test_all_formats_take_all_kinds_of_runs(form: str) -> None:
         (
             synced(drifted(), applied=False),
             "REPAIR PLANNED",
-            "Rows on db2: 1 to insert, 1 to update and 1 to delete. Nothing was changed",
+            "Rows on db2: 1 to insert, 1 to update, 1 to delete. Nothing was changed",
         ),
-        (synced(drifted()), "REPAIRED", "1 row inserted, 1 updated and 1 deleted on db2, through db1, and verified equal."),
-        (synced(drifted(), msg="1 tables were not repaired"), "REPAIR INCOMPLETE", ""),
-        (synced(drifted(), changed=False, undo_file=None, msg="There are 9 rows", code="max_deletes"), "REPAIR INCOMPLETE", ""),
+        (synced(drifted()), "REPAIRED", "On db2, through db1: 1 row inserted, 1 updated, 1 deleted; verified equal."),
+        (
+            synced(drifted(), changes={"inserted": 0, "updated": 2, "deleted": 0, "adopted": 1, "skipped": 3}),
+            "REPAIRED",
+            "On db2, through db1: 0 rows inserted, 2 updated, 0 deleted, 1 copied to db1; verified equal. 3 rows are left alone.",
+        ),
+        (synced(drifted(), msg="1 tables were not repaired"), "REPAIR INCOMPLETE", "On db2: 1 row inserted"),
+        (
+            synced(drifted(), changed=False, undo_file=None, msg="There are 9 rows", code="max_deletes"),
+            "REPAIR INCOMPLETE",
+            "Nothing was changed.",
+        ),
         ({"failed": True, "msg": "No right.", "code": "missing_grant"}, "RUN FAILED", "No right."),
         ({}, "NO RESULT", ""),
     ],
@@ -155,7 +164,12 @@ def test_verdict(result: reports.Result, verdict: str, words: str) -> None:
 
 def test_a_table_is_called_repaired_only_if_that_was_verified() -> None:
     assert 'data-status="repaired"' in render(pair(synced(drifted())))
-    for other in (synced(drifted(), applied=False), synced(drifted(), verified=False, msg="not verified"), checked(drifted())):
+    for other in (
+        synced(drifted(), applied=False),
+        synced(drifted(), verified=False, msg="not verified"),
+        synced(drifted(), changes={"inserted": 1, "skipped": 1}),
+        checked(drifted()),
+    ):
         page = render(pair(other))
         assert 'data-status="drift"' in page
         assert 'data-status="repaired"' not in page

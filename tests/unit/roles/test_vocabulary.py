@@ -112,3 +112,9 @@ def test_the_connection_is_that_of_the_role_authority() -> None:
 
 def test_roles_that_run_a_module_decide_the_authority_first(role: str) -> None:
     assert read(role, "meta/main.yml")["dependencies"] == [{"role": "comaster.mysql_repl.authority"}]
+
+
+def test_nothing_is_included_in_mid_run() -> None:
+    """Tags of a role reach what is imported; what is included would be left out by --tags, without a word."""
+    for path in ROLES.rglob("tasks/*.yml"):
+        assert "include_" not in path.read_text(encoding="utf-8"), path
