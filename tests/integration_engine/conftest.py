@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Pairs of real co-masters for the tests: kept alive and reused, never more than two at a time."""
+"""Pairs of real co-masters for the tests: kept alive and reused, never more than four at a time.
+
+Tests run server by server, not file by file: those of one server share its pairs.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,23 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sandbox import PackageUnavailable, SandboxError, Topology, co_masters
+from sandbox import FLAVORS, PackageUnavailable, SandboxError, Topology, co_masters
 
-_ALIVE = 2
+_ALIVE = 4
 """Pairs kept running; the one not used for longest is stopped when another is wanted."""
 
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of one server behind one another; the order among these stays."""
+    items.sort(key=_flavor)
+
+
+def _flavor(item: pytest.Item) -> str:
+    """The server that a test is for, empty where it names none."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return next((value for value in parameters.values() if isinstance(value, str) and value in FLAVORS), "")
 
 
 class Pairs:
