@@ -56,6 +56,8 @@ _KINDS: dict[str, Kind] = {
 }
 
 _NUMBER = re.compile(rb"-?[0-9]+(\.[0-9]+)?")
+_NUMBERS = re.compile(rb"(?:-?[0-9]+(?:\.[0-9]+)?,)+")
+_FLOATS = re.compile(rb"(?:-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?,)+")
 _FLOAT = re.compile(rb"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
 
 # Types without a character set of their own are sent as plain ASCII (UUID, INET) or as utf8mb4 (JSON).
@@ -107,6 +109,34 @@ def literal(column: Column, value: bytes | None) -> str:
     if _NUMBER.fullmatch(value):
         return value.decode("ascii")
     raise ValueError(f"{column.name}: {value!r} is not a number")
+
+
+def literals(column: Column, values: t.Sequence[bytes | None]) -> t.Sequence[str]:
+    """Write many values of a column, as literal() writes each: what they have in common is looked at once."""
+    if len(values) > 1:
+        there = [value for value in values if value is not None] if None in values else values
+        written = _common_literals(column, t.cast(t.Sequence[bytes], there))
+        if written is not None:
+            if there is values:
+                return written
+            rest = iter(written)
+            return ["NULL" if value is None else next(rest) for value in values]
+    return [literal(column, value) for value in values]
+
+
+def _common_literals(column: Column, values: t.Sequence[bytes]) -> list[str] | None:
+    """The literals of values that are written alike; None: they are not."""
+    how = kind(column)
+    if how in (Kind.NUMBER, Kind.ORDINAL, Kind.FLOAT):
+        joined = b",".join(values)
+        # As many commas as values: none of them holds one, and none is empty.
+        if not (_FLOATS if how is Kind.FLOAT else _NUMBERS).fullmatch(joined + b",") or joined.count(b",") + 1 != len(values):
+            return None
+        written = joined.decode("ascii").split(",")
+        return [value if "e" in value else f"{value}e0" for value in written] if how is Kind.FLOAT else written
+    if how in (Kind.TEXT, Kind.TEMPORAL):
+        return sqltext.plain_literals(values, (column.charset or _DEFAULT_CHARSET) if how is Kind.TEXT else "ascii")
+    return None
 
 
 def equals(column: Column, value: bytes | None) -> str:

@@ -41,6 +41,7 @@ from .confirm import Difference
 from .errors import Refusal
 from .schema import Table, TableName
 from .session import Row
+from .spool import in_batches
 
 #: Where journals go when the user names no directory.
 DEFAULT_DIRECTORY = "~/.mysql_repl/undo"
@@ -48,6 +49,10 @@ DEFAULT_DIRECTORY = "~/.mysql_repl/undo"
 FORMAT = "comaster.mysql_repl undo journal"
 VERSION = 2
 _READ = (1, 2)
+
+# Rows of a plan written at once.
+_ROWS_AT_ONCE = 500
+_SYNC_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -134,16 +139,30 @@ class Writer:
         self._tables += 1
         place = {"id": self._tables, "database": table.name.database, "table": table.name.table}
         self._write({"is": "table", **place, "columns": columns, "key": list(described.key)})
-        side = {"side": "source"} if on_source else {}
-        first = self._rows + 1
-        for change in changes:
-            self._rows += 1
-            said = {"id": self._rows, "table": self._tables, "kind": change.kind, "key": images.encode(change.key)}
-            copies = {} if table.key else {"copies": [change.target_copies, change.source_copies]}
-            both = {"before": images.encode(change.target), "after": images.encode(change.source)}
-            self._write({"is": "row", **said, **both, **copies, **side})
+        side = b',"side":"source"' if on_source else b""
+        first, unsynced = self._rows + 1, 0
+        for some in in_batches(changes, _ROWS_AT_ONCE):
+            lines = b"".join([self._row(table, change, side) for change in some])
+            self._append(lines)
+            unsynced += len(lines)
+            if unsynced > _SYNC_BYTES:  # much at once would hold up what others want to be on the same disk
+                self.flush()
+                unsynced = 0
         self.flush()
         return range(first, self._rows + 1)
+
+    def _row(self, table: Table, change: Difference, side: bytes) -> bytes:
+        self._rows += 1
+        return b'{"is":"row","id":%d,"table":%d,"kind":"%b","key":%b,"before":%b,"after":%b%b%b}\n' % (
+            self._rows,
+            self._tables,
+            change.kind.encode("ascii"),
+            images.text(change.key),
+            images.text(change.target),
+            images.text(change.source),
+            b"" if table.key else b',"copies":[%d,%d]' % (change.target_copies, change.source_copies),
+            side,
+        )
 
     def image(self, row: int, before: Row | None, after: Row | None, copies: tuple[int, int] | None = None) -> None:
         """Write what a row was found to be, and will be, when that is not what was planned.
@@ -184,8 +203,11 @@ class Writer:
                 self._file.close()
 
     def _write(self, line: dict[str, t.Any], urgent: bool = True) -> None:
+        self._append(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n", urgent)
+
+    def _append(self, lines: bytes, urgent: bool = True) -> None:
         with _writing(self.path):
-            self._file.write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
+            self._file.write(lines)
         self._unsynced = self._unsynced or urgent
 
 

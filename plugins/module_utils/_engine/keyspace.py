@@ -84,7 +84,7 @@ class KeySpace:
         """Condition for the rows whose key equals one of ``keys`` (not empty) in the key's collation."""
         if len(self.columns) == 1:
             (column,) = self.columns
-            return f"{column.sql} IN ({', '.join(codec.literal(column, key[0]) for key in keys)})"
+            return f"{column.sql} IN ({', '.join(codec.literals(column, [key[0] for key in keys]))})"
         return " OR ".join(
             f"({sqltext.conjunction(codec.equals(column, value) for column, value in zip(self.columns, key))})" for key in keys
         )

@@ -23,10 +23,13 @@ from .multiset import Rows
 from .recipes import PLAIN, REPLACE, ROW, UPDATE, Recipe
 from .schema import Column, Key, Table
 from .session import Row, Session
-from .spool import Differences, row_bytes
+from .spool import Differences, in_batches, row_bytes
 
 #: Bytes of one statement, typically; a single row may be larger, up to ``max_allowed_packet``.
 STATEMENT_BYTES = 1 << 20
+
+# Rows whose literals are written at once.
+_ROWS_AT_ONCE = 500
 
 # A server logs the time zone only with a statement that used it, else the applier works with the zone of whatever it
 # replayed before. Storing into a TIMESTAMP column counts (so the shadow keeps that type), comparing with one does
@@ -45,7 +48,7 @@ def replaces(table: Table, rows: t.Iterable[Row], packet: int) -> t.Iterator[str
     ``packet``: largest statement in bytes that every server on the way takes. Raises TableProblem ``row_too_large``.
     """
     head = _head("REPLACE", table, sqltext.quote_name(table.name.table))
-    return _bounded(table, head, (_values(table, row) for row in rows), ", ", "", packet)
+    return _bounded(table, head, _all_values(table, rows), ", ", "", packet)
 
 
 def inserts(table: Table, rows: t.Iterable[Row], packet: int, ignore: bool = False) -> t.Iterator[str]:
@@ -54,7 +57,7 @@ def inserts(table: Table, rows: t.Iterable[Row], packet: int, ignore: bool = Fal
     ``ignore``: rows that meet a duplicate key are passed over in silence.
     """
     head = _head("INSERT IGNORE" if ignore else "INSERT", table, sqltext.quote_name(table.name.table))
-    return _bounded(table, head, (_values(table, row) for row in rows), ", ", "", packet)
+    return _bounded(table, head, _all_values(table, rows), ", ", "", packet)
 
 
 def updates(table: Table, rows: t.Iterable[tuple[Row, Row]], packet: int) -> t.Iterator[str]:
@@ -90,7 +93,7 @@ def deletes(table: Table, keys: t.Iterable[Row], packet: int) -> t.Iterator[str]
     tail = _zone(space.columns)
     if len(space.columns) == 1:
         (column,) = space.columns
-        literals = (codec.literal(column, key[0]) for key in keys)
+        literals = codec.literals(column, [key[0] for key in keys])
         return _bounded(table, f"{head}{column.sql} IN (", literals, ", ", f"){tail}", packet)
     return _bounded(table, f"{head}(", (space.any_of([key]) for key in keys), " OR ", f"){tail}", packet)
 
@@ -164,7 +167,17 @@ def _zone(columns: t.Iterable[Column]) -> str:
 
 
 def _values(table: Table, row: Row) -> str:
-    return "({})".format(", ".join([codec.literal(column, value) for column, value in _written(table, row)]))
+    (values,) = _all_values(table, [row])
+    return values
+
+
+def _all_values(table: Table, rows: t.Iterable[Row]) -> t.Iterator[str]:
+    """What follows VALUES for each row, written column by column: far cheaper than row by row."""
+    for some in in_batches(rows, _ROWS_AT_ONCE):
+        pairs = zip(table.stored_columns, zip(*some))
+        written = [codec.literals(column, values) for column, values in pairs if not column.generated]
+        for values in zip(*written):
+            yield f"({', '.join(values)})"
 
 
 def _written(table: Table, row: Row) -> t.Iterator[tuple[Column, bytes | None]]:

@@ -16,8 +16,10 @@ import typing as t
 from contextlib import contextmanager
 
 from . import dialect as dialects
+from . import wire
 from .endpoint import Endpoint, refused, tls_context
 from .errors import AccessDenied, LockConflict, LostConnection, ServerError
+from .wire import Row
 
 try:
     import pymysql
@@ -43,9 +45,6 @@ else:
 
 
 __all__ = ["PYMYSQL_ERROR", "Endpoint", "Row", "Session", "connect"]
-
-#: One row exactly as the server stores it: bytes in each column's own character set, or NULL.
-Row = tuple[t.Optional[bytes], ...]
 
 # Text is compared and repaired byte by byte, dates as UTC, floats as doubles. No strictness:
 # a value is either carried exactly or the verification after the repair says so; a statement
@@ -127,9 +126,7 @@ class Session:
         reason. An incomplete result is never returned.
         """
         with self._errors():
-            self._connection.query(sql)
-            result = self._connection._result
-            return list(result.rows or ())
+            return wire.query(self._connection, sql)
 
     def begin(self) -> None:
         """Start a transaction that will lock rows. Raises ServerError.

@@ -13,10 +13,12 @@ is sent to or on the one that replays it from a binary log.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # Printable ASCII without the two characters that any sql_mode could give a meaning inside '...'.
 _PLAIN = re.compile(rb"[\x20-\x26\x28-\x5b\x5d-\x7e]*")
+
+_PLAIN_BYTES = bytes(byte for byte in range(0x20, 0x7F) if byte not in b"'\\")
 
 # Longer plain text is written in hex as well: nobody reads it, and hex cannot be mistaken.
 _PLAIN_LIMIT = 255
@@ -53,6 +55,16 @@ def text_literal(value: bytes, charset: str) -> str:
     if charset in _ASCII_COMPATIBLE and len(value) <= _PLAIN_LIMIT and _PLAIN.fullmatch(value):
         return f"'{value.decode('ascii')}'"
     return f"_{charset} {hex_literal(value)}"
+
+
+def plain_literals(values: Sequence[bytes], charset: str) -> list[str] | None:
+    """Write many strings as text_literal() does; None: one of them is not plain and short, or there is none."""
+    if charset not in _ASCII_COMPATIBLE or not values or max(map(len, values)) > _PLAIN_LIMIT:
+        return None
+    joined = b"\0".join(values)
+    if joined.translate(None, _PLAIN_BYTES) != b"\0" * (len(values) - 1):
+        return None
+    return [f"'{value}'" for value in joined.decode("ascii").split("\0")]
 
 
 def string(value: str) -> str:

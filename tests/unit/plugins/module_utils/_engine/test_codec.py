@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import codec
@@ -52,6 +54,42 @@ def test_literals(data_type, charset, value, literal):
 def test_bytes_that_are_no_number_never_become_sql(data_type, value):
     with pytest.raises(ValueError, match="not a number"):
         codec.literal(column(data_type), value)
+
+
+KINDS = [
+    column(data_type, charset=charset)
+    for data_type, charset in (
+        ("int", None),
+        ("decimal", None),
+        ("double", None),
+        ("bit", None),
+        ("datetime", None),
+        ("varchar", "utf8mb4"),
+        ("varchar", "ucs2"),
+        ("json", None),
+        ("varbinary", None),
+    )
+]
+NUMBERS = [b"0", b"-1", b"12.50", b"1e5", b"-2.5e-300", b"99999999999999999999"]
+STRINGS = [b"", b"plain", b"a,b", b"it's", b"back\\slash", b"\x00", b"\xff", b"x" * 300, b"-- ", b"'"]
+
+
+@pytest.mark.parametrize("of", KINDS, ids=lambda of: f"{of.data_type}-{of.charset}")
+def test_many_at_once_are_written_as_one_by_one(of):
+    texts = codec.kind(of) in (codec.Kind.TEXT, codec.Kind.BINARY, codec.Kind.TEMPORAL)
+    usable = [value for value in NUMBERS if b"e" not in value or codec.kind(of) is codec.Kind.FLOAT]
+    pool = STRINGS if texts else usable
+    for some in itertools.product([None, *pool], repeat=3):
+        assert list(codec.literals(of, some)) == [codec.literal(of, value) for value in some]
+    assert list(codec.literals(of, [])) == []
+
+
+@pytest.mark.parametrize("data_type", ["int", "double", "bit", "decimal"])
+@pytest.mark.parametrize("value", [b"1; DROP TABLE t", b"", b"1,2", b"1-2", b"--1", b"1e", b" 1", b"1,", b"1\n", b"\xff"])
+def test_bytes_that_are_no_number_never_become_sql_among_others(data_type, value):
+    for some in ([b"1", value], [value, b"1"], [b"1", value, b"2"], [None, value]):
+        with pytest.raises(ValueError, match="not a number"):
+            codec.literals(column(data_type), some)
 
 
 def test_what_is_selected_keeps_every_bit():

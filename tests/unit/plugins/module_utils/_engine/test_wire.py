@@ -1,0 +1,145 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rows as a server sends them, in pieces of any size; and whatever may end them early."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import pytest
+
+pymysql = pytest.importorskip("pymysql")
+
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import wire  # noqa: E402
+
+END = b"\xfe\0\0\2\0"
+ERROR = b"\xff" + struct.pack("<H", 1317) + b"#70100Query execution was interrupted"
+
+
+def value(content):
+    """A value behind its length."""
+    if content is None:
+        return b"\xfb"
+    size = len(content)
+    if size < 0xFB:
+        return bytes([size]) + content
+    if size < 1 << 16:
+        return b"\xfc" + struct.pack("<H", size) + content
+    if size < 1 << 24:
+        return b"\xfd" + struct.pack("<I", size)[:3] + content
+    return b"\xfe" + struct.pack("<Q", size) + content
+
+
+def packets(*contents, first=5):
+    """What goes over the wire; a long packet is cut as servers do."""
+    sent, number = b"", first
+    for content in contents:
+        while True:
+            part, content = content[:0xFFFFFF], content[0xFFFFFF:]
+            sent += struct.pack("<I", len(part) | (number % 256) << 24) + part
+            number += 1
+            if len(part) < 0xFFFFFF:
+                break
+    return sent
+
+
+class Slow(io.BytesIO):
+    """Gives a few bytes at a time, as a network may."""
+
+    def __init__(self, content, most):
+        super().__init__(content)
+        self.most = most
+
+    def read1(self, size=-1):
+        return self.read(min(size, self.most))
+
+
+class Result:
+    def __init__(self, width):
+        self.field_count = width
+        self.unbuffered_active = width > 0
+        self.connection = self
+
+
+class Connection:
+    encoding = "utf8"
+
+    def __init__(self, sent, width, most=1 << 30):
+        self._rfile = Slow(sent, most)
+        self._next_seq_id = 5
+        self._width = width
+        self.closed = False
+
+    def query(self, _sql, unbuffered):
+        assert unbuffered
+        self._result = Result(self._width)
+
+    def _force_close(self):
+        self.closed = True
+
+
+def rows_of(*rows):
+    return [b"".join(map(value, row)) for row in rows]
+
+
+ROWS = [(b"1", None, b""), (b"x" * 250, b"y" * 251, b"z" * 70_000), (b"\xfe\xff\xfb", b"\0", None)]
+
+
+@pytest.mark.parametrize("most", [1, 3, 1000, 1 << 30])
+def test_all_values_in_pieces_of_any_size(most):
+    connection = Connection(packets(*rows_of(*ROWS), END), 3, most)
+    assert wire.query(connection, "SELECT") == ROWS
+    assert (connection.closed, connection._result.unbuffered_active, connection._next_seq_id) == (False, False, 9)
+
+
+def test_packet_numbers_go_round():
+    many = [(b"%d" % number,) for number in range(1000)]
+    assert wire.query(Connection(packets(*rows_of(*many), END), 1), "SELECT") == many
+
+
+@pytest.mark.parametrize("size", [0xFFFFFF - 8, 0xFFFFFF - 4, 0xFFFFFF, 34_000_000])
+def test_a_row_of_several_packets(size):
+    rows = [(b"a", b"b"), (b"x" * size, b"c"), (b"d", None)]
+    assert wire.query(Connection(packets(*rows_of(*rows), END), 2, 1 << 20), "SELECT") == rows
+
+
+def test_no_result_no_rows():
+    assert wire.query(Connection(b"", 0), "SET a = 1") == []
+
+
+def test_an_error_instead_of_more_rows_is_raised_and_the_connection_lives():
+    connection = Connection(packets(*rows_of(*ROWS), ERROR), 3)
+    with pytest.raises(pymysql.err.OperationalError, match="interrupted") as caught:
+        wire.query(connection, "SELECT")
+    assert (caught.value.args[0], connection.closed, connection._result.unbuffered_active) == (1317, False, False)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        packets(*rows_of(*ROWS)),  # no end
+        packets(*rows_of(*ROWS), END)[:-1],
+        packets(*rows_of(*ROWS), END)[:30],
+        packets(*rows_of(*ROWS), END, first=6),
+        packets(*rows_of(*ROWS), END) + b"\0",
+        packets(*rows_of((b"1", b"2")), END),
+        packets(*rows_of((b"1", b"2", b"3", b"4")), END),
+        packets(b"\x05abc", END),
+    ],
+)
+def test_an_incomplete_result_is_never_returned(sent):
+    connection = Connection(sent, 3)
+    with pytest.raises(pymysql.err.OperationalError, match="Lost connection"):
+        wire.query(connection, "SELECT")
+    assert connection.closed
+
+
+def test_a_network_error_closes_the_connection():
+    connection = Connection(b"", 1)
+    connection._rfile.read1 = lambda _size: (_ for _ in ()).throw(TimeoutError("timed out"))
+    with pytest.raises(OSError, match="timed out"):
+        wire.query(connection, "SELECT")
+    assert connection.closed
