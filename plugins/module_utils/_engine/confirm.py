@@ -16,7 +16,7 @@ from .schema import Column, Table
 from .session import Row, Session
 
 # Keys looked up in one statement: enough to make round trips cheap, few enough for the optimizer.
-_KEYS_PER_QUERY = 200
+_KEYS_PER_QUERY = 500
 
 # A row counts as drift when its two copies stay as they are over this many drained readings in a row.
 _STABLE_READINGS = 2
@@ -81,12 +81,8 @@ class Compared:
         return round(float(mine), self.float_precision) == round(float(other), self.float_precision)
 
 
-@dataclass(frozen=True)
-class _Copies:
-    """Both copies of a row at one reading."""
-
-    source: Row | None
-    target: Row | None
+# Both copies of a row at one reading: the source's, the target's.
+_Copies = tuple[t.Optional[Row], t.Optional[Row]]
 
 
 def read_rows(session: Session, table: Table, keys: t.Sequence[Row], lock: str = "") -> dict[Row, Row]:
@@ -100,18 +96,23 @@ def read_rows(session: Session, table: Table, keys: t.Sequence[Row], lock: str =
     space = KeySpace(table, table.key)
     columns = ", ".join(codec.read_expression(column) for column in table.stored_columns)
 
+    key_of, has_spellings = space.key_of, space.has_spellings
+
     def query(wanted: t.Sequence[Row]) -> dict[Row, Row]:
         rows = session.rows(f"SELECT {columns} FROM {space.rows_in_order} WHERE {space.any_of(wanted)} {lock}")
-        return {space.key_of(row): row for row in rows}
+        return {key_of(row): row for row in rows}
 
     found: dict[Row, Row] = {}
     for start in range(0, len(keys), _KEYS_PER_QUERY):
         wanted = keys[start : start + _KEYS_PER_QUERY]
         rows = query(wanted)
+        if not has_spellings:
+            found.update(rows)  # only these keys were asked for, and they are spelt as they were
+            continue
         found.update((key, rows[key]) for key in wanted if key in rows)
         unanswered = [key for key in wanted if key not in rows]
         # A row may answer to a key spelt otherwise; if any does, find out which, one key at a time.
-        if unanswered and space.has_spellings and query(unanswered):
+        if unanswered and query(unanswered):
             for key in unanswered:
                 for row in query([key]).values():
                     found[key] = row
@@ -146,7 +147,8 @@ def confirm(
         fence()
         again = _read_both(source, target, table, list(pending))
         for key, copies in again.items():
-            stable[key] = stable[key] + 1 if copies == pending[key] and _differ(table, copies, compared) else 0
+            # What differed and is as it was differs.
+            stable[key] = stable[key] + 1 if copies == pending[key] else 0
             if stable[key] >= _STABLE_READINGS:
                 difference = _difference(space, copies)
                 verdicts[difference.key] = difference
@@ -161,17 +163,19 @@ def confirm(
 def _read_both(source: Session, target: Session, table: Table, keys: t.Sequence[Row]) -> dict[Row, _Copies]:
     ours = read_rows(source, table, keys)
     theirs = read_rows(target, table, keys)
-    return {key: _Copies(ours.get(key), theirs.get(key)) for key in keys}
+    our, their = ours.get, theirs.get
+    return {key: (our(key), their(key)) for key in keys}
 
 
 def _differ(table: Table, copies: _Copies, compared: Compared | None) -> bool:
-    if copies.source is None or copies.target is None or compared is None:
-        return copies.source != copies.target
-    return compared.differ(table, copies.source, copies.target)
+    ours, theirs = copies
+    if ours is None or theirs is None or compared is None:
+        return ours != theirs
+    return compared.differ(table, ours, theirs)
 
 
 def _difference(space: KeySpace, copies: _Copies) -> Difference:
-    if copies.source is None:
-        return Difference(EXTRA, space.key_of(t.cast(Row, copies.target)), None, copies.target)
-    kind = MISSING if copies.target is None else DIFFERENT
-    return Difference(kind, space.key_of(copies.source), copies.source, copies.target)
+    ours, theirs = copies
+    if ours is None:
+        return Difference(EXTRA, space.key_of(t.cast(Row, theirs)), None, theirs)
+    return Difference(MISSING if theirs is None else DIFFERENT, space.key_of(ours), ours, theirs)

@@ -25,6 +25,9 @@ from .session import Row
 # Bytes of the rows that are written, and read again, at once.
 _BLOCK_BYTES = 256 << 10
 
+# The newest version of the format that looks for no objects used twice: twice as fast.
+_MARSHAL = 2
+
 # Bytes that a record takes besides its values, about.
 _RECORD_BYTES = 64
 
@@ -85,7 +88,7 @@ class Spool:
         self._length += 1
         self._size += size + _RECORD_BYTES
         if self._size >= _BLOCK_BYTES:
-            data = marshal.dumps(self._last)
+            data = marshal.dumps(self._last, _MARSHAL)
             self._blocks.append((self._file.append(data), len(data)))
             self._last, self._size = [], 0
 
@@ -149,7 +152,11 @@ def in_batches(items: t.Iterable[T], most: int) -> t.Iterator[list[T]]:
 
 def row_bytes(row: Row | None) -> int:
     """Bytes of all values of a row."""
-    return sum([len(value) for value in row if value]) if row else 0
+    if not row:
+        return 0
+    if None in row:
+        return sum([len(value) for value in row if value])
+    return len(b"".join(t.cast("tuple[bytes, ...]", row)))
 
 
 def _directory() -> str:

@@ -33,6 +33,7 @@ class Tally:
         self._sample_rows = sample_rows
         self._keep = keep
         self._tell = tell
+        self._space = KeySpace(table, table.key) if table.key else None
         # Two spellings of one key are two suspects but one difference.
         self._seen: set[Row] = set()
         self.counts = {MISSING: 0, EXTRA: 0, DIFFERENT: 0}
@@ -87,6 +88,6 @@ class Tally:
         )
 
     def _has_two_spellings(self, difference: Difference) -> bool:
-        if self._table.key is None or difference.target is None:
+        if self._space is None or difference.target is None:
             return False
-        return KeySpace(self._table, self._table.key).key_of(difference.target) != difference.key
+        return self._space.key_of(difference.target) != difference.key
