@@ -29,8 +29,10 @@ class Skipped:
 class TableRepair:
     """What was done to one table of the target; ``adopted``: rows that the source got from it.
 
-    ``verified``: every row of the plan was seen equal on both servers, replication drained. ``unverified`` lists keys
-    that were not. ``stopped``: what ended the repair before its end; the counts tell what had been logged until then.
+    ``verified``: every row of the plan was seen equal on both servers, replication drained. ``skipped`` and
+    ``unverified`` list the first of the rows that were left as they are, or that still differ; ``rows_skipped`` and
+    ``rows_unverified`` count them all. ``stopped``: what ended the repair before its end; the counts tell what had been
+    logged until then.
     """
 
     inserted: int = 0
@@ -38,9 +40,11 @@ class TableRepair:
     deleted: int = 0
     adopted: int = 0
     skipped: tuple[Skipped, ...] = ()
+    rows_skipped: int = 0
     statements: tuple[str, ...] = ()
     verified: bool = False
     unverified: tuple[Row, ...] = ()
+    rows_unverified: int = 0
     stopped: ReplError | None = None
 
     def __add__(self, later: TableRepair) -> TableRepair:

@@ -16,7 +16,7 @@ import random
 import time
 import typing as t
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from . import rewrite
 from .arrival import drain, wanting
@@ -32,7 +32,7 @@ from .recipes import DELETE, INSERT, PLAIN, REPLACE, UPDATE, Recipe
 from .schema import Key, Table
 from .session import Row, Session
 from .shadow import Shadow, prepare
-from .spool import gather
+from .spool import Spool, gather, row_bytes
 
 # Bytes of row images in one batch: bounds memory, the transaction and the time the lock is held.
 _BATCH_BYTES = 4 << 20
@@ -51,6 +51,9 @@ _PASSES = 3
 
 _WOULD_GO = "is not in the plan and would be deleted"
 _CANNOT_GO = "cannot be taken away first by a statement that fires no trigger"
+
+# Rows left alone, and rows not verified, that the result names; the rest is counted.
+_TOLD = 1000
 
 # Statements shown of one table; the journal has all rows.
 _STATEMENTS_SHOWN = 100
@@ -103,15 +106,12 @@ def repair_table(
         spare_deletes,
         reached,
     )
-    run.all(
-        [_Job(number, change.kind, change.key, change.source, change.target) for number, change in zip(ids, changes)],
-        batch_rows,
-    )
+    jobs = (_Job(number, change.kind, change.key, change.source, change.target) for number, change in zip(ids, changes))
+    run.all(jobs, batch_rows)
     return run.result(changes)
 
 
-@dataclass(frozen=True)
-class _Job:
+class _Job(t.NamedTuple):
     """One row to put right, with both copies as last journaled. ``reason``, ``message``: why it is put off."""
 
     id: int
@@ -125,11 +125,15 @@ class _Job:
     @property
     def size(self) -> int:
         """Bytes of both images."""
-        return sum(len(value) for row in (self.source, self.target) for value in row or () if value)
+        return row_bytes(self.source) + row_bytes(self.target)
 
+
+# What is to be verified: id and key.
+_Tried = tuple[int, Row]
 
 # What becomes of the target's row.
 _INSERTED, _UPDATED, _DELETED = "inserted", "updated", "deleted"
+_WRITTEN = frozenset((_INSERTED, _UPDATED, _DELETED))
 _PLANNED = {MISSING: _INSERTED, DIFFERENT: _UPDATED, EXTRA: _DELETED}
 _EQUAL = "equal"  # nothing to do any more
 _CHANGED = "changed"  # put off
@@ -147,8 +151,7 @@ _LEFT_ALONE = {
 }
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(t.NamedTuple):
     """What to do about a locked row: ``source`` is the row under the lock, ``target`` the target's present one."""
 
     job: _Job
@@ -180,20 +183,24 @@ class _Run:
     spare_deletes: int
     reached: t.Callable[[int], None]
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys((_INSERTED, _UPDATED, _DELETED), 0))
-    put_off: list[_Job] = field(default_factory=list)
-    skipped: list[_Job] = field(default_factory=list)
+    put_off: Spool = field(default_factory=Spool)
+    skipped: list[Skipped] = field(default_factory=list)
+    rows_skipped: int = 0
     unverified: list[Row] = field(default_factory=list)
+    rows_unverified: int = 0
     stopped: ReplError | None = None
 
-    def all(self, jobs: t.Sequence[_Job], batch_rows: int) -> None:
+    def all(self, jobs: t.Iterable[_Job], batch_rows: int) -> None:
         """Work through the jobs, then through those put off."""
         try:
             for _pass in range(_PASSES):
                 self._pass(jobs, batch_rows)
-                jobs, self.put_off = self.put_off, []
-                if not jobs:
+                put_off, self.put_off = self.put_off, Spool()
+                jobs = map(_Job._make, put_off)
+                if not put_off:
                     break
-            self.skipped.extend(jobs)
+            for job in jobs:
+                self._skip(job)
             self.journal.flush()
         except ReplError as exc:
             self._release()
@@ -203,24 +210,38 @@ class _Run:
         """Sum up."""
         return TableRepair(
             **self.counts,
-            skipped=tuple(Skipped(job.key, job.reason, job.message) for job in self.skipped),
+            skipped=tuple(self.skipped),
+            rows_skipped=self.rows_skipped,
             statements=rewrite.preview(self.table, changes, _STATEMENTS_SHOWN, self.recipe),
-            verified=not (self.stopped or self.skipped or self.unverified),
+            verified=not (self.stopped or self.rows_skipped or self.rows_unverified),
             unverified=tuple(self.unverified),
+            rows_unverified=self.rows_unverified,
             stopped=self.stopped,
         )
 
-    def _pass(self, jobs: t.Sequence[_Job], batch_rows: int) -> None:
-        batches = list(_batches(jobs, batch_rows))
-        at_once = 1
-        while batches:
-            some, batches = batches[:at_once], batches[at_once:]
-            tried = []
-            for batch in some:
+    def _pass(self, jobs: t.Iterable[_Job], batch_rows: int) -> None:
+        at_once, logged = 1, 0
+        tried: list[_Tried] = []
+        for batch in _batches(jobs, batch_rows):
+            if logged == at_once:
+                self._verify(tried)
+                at_once, logged, tried = min(2 * at_once, _MAX_BATCHES_AT_ONCE), 0, []
+            try:
                 self.reached(sum(self.counts.values()))
-                tried += self._batch(batch)
-            self._verify(tried)
-            at_once = min(2 * at_once, _MAX_BATCHES_AT_ONCE)
+            except ReplError:
+                self._verify(tried)
+                raise
+            tried += [(job.id, job.key) for job in self._batch(batch)]
+            logged += 1
+        self._verify(tried)
+
+    def _put_off(self, job: _Job) -> None:
+        self.put_off.append(job, job.size)
+
+    def _skip(self, job: _Job) -> None:
+        self.rows_skipped += 1
+        if len(self.skipped) < _TOLD:
+            self.skipped.append(Skipped(job.key, job.reason, job.message))
 
     # -- one batch -----------------------------------------------------------------------------
 
@@ -254,7 +275,7 @@ class _Run:
                     f"{key_text(self.table, job.key)} shares a unique value with {others} on the target,"
                     f" which {_WOULD_GO if self.recipe.takes_rows_away else _CANNOT_GO}."
                 )
-                self.put_off.append(replace(job, reason="unique_collision", message=message))
+                self._put_off(job._replace(reason="unique_collision", message=message))
         return [job for job in jobs if job.id not in blocked]
 
     def _log(self, jobs: t.Sequence[_Job], theirs: dict[Row, Row], shadow: Shadow) -> list[_Job]:
@@ -265,14 +286,14 @@ class _Run:
         illegal = self.constraints.violations(list(ours))
         if illegal:
             key_of = KeySpace(self.table, t.cast(Key, self.table.key)).key_of
-            steps = [replace(step, action=_ILLEGAL) if step.source and key_of(step.source) in illegal else step for step in steps]
+            steps = [step._replace(action=_ILLEGAL) if step.source and key_of(step.source) in illegal else step for step in steps]
         for step in steps:
             # A row that is gone may have been taken away by a REPLACE of ours: what was there first is what counts.
             before = step.target or step.job.target
             if step.action != _EQUAL and (before, step.source) != (step.job.target, step.job.source):
                 self.journal.image(step.job.id, before, step.source)
         self.journal.flush()
-        wanted = [step for step in steps if step.action in (_INSERTED, _UPDATED, _DELETED)]
+        wanted = [step for step in steps if step.action in _WRITTEN]
         if wanted:
             shadow.log(list(self._statements(wanted)))
         self.source_lock.commit()
@@ -292,6 +313,7 @@ class _Run:
 
     def _decide(self, jobs: t.Sequence[_Job], ours: dict[Row, Row], theirs: dict[Row, Row]) -> list[_Step]:
         spare = self.spare_deletes
+        without_verb = None in (self.recipe.verb(kind) for kind in _PLANNED)
         steps = []
         for job in jobs:
             source, target = ours.get(job.key), theirs.get(job.key)
@@ -306,8 +328,8 @@ class _Run:
             else:
                 action = _INSERTED if job.kind == MISSING else _UPDATED
             step = _Step(job, source, target, action)
-            if action in (_INSERTED, _UPDATED, _DELETED) and self.recipe.verb(step.kind) is None:
-                step = replace(step, action=_FIRES)
+            if without_verb and action in _WRITTEN and self.recipe.verb(step.kind) is None:
+                step = step._replace(action=_FIRES)
             steps.append(step)
         return steps
 
@@ -316,9 +338,9 @@ class _Run:
         for step in steps:
             if step.action in _LEFT_ALONE:
                 reason, message = _LEFT_ALONE[step.action]
-                job = replace(step.job, source=step.source, target=step.target or step.job.target, reason=reason)
-                job = replace(job, message=f"{key_text(self.table, job.key)} {message}.")
-                (self.put_off if step.action == _CHANGED else self.skipped).append(job)
+                job = step.job._replace(source=step.source, target=step.target or step.job.target, reason=reason)
+                job = job._replace(message=f"{key_text(self.table, job.key)} {message}.")
+                (self._put_off if step.action == _CHANGED else self._skip)(job)
                 continue
             to_verify.append(step.job)
             # A row of the plan that is right already (a REPLACE before it took it away) is one repaired too.
@@ -330,23 +352,25 @@ class _Run:
         with contextlib.suppress(ServerError):
             self.source_lock.roll_back()
 
-    def _verify(self, jobs: t.Sequence[_Job]) -> None:
+    def _verify(self, tried: t.Sequence[_Tried]) -> None:
         """Drain replication and compare both copies."""
-        ids = {job.key: job.id for job in jobs}
+        ids = {key: number for number, key in tried}
         wrong = wanting(self.source_lock, self.target, self.table, list(ids), lambda: drain(self.fence, self.check_links))
-        self.unverified += wrong
+        self.rows_unverified += len(wrong)
+        self.unverified += wrong[: _TOLD - len(self.unverified)]
         self.journal.verified([ids[key] for key in ids.keys() - set(wrong)])
 
 
-def _batches(jobs: t.Sequence[_Job], rows: int) -> t.Iterator[list[_Job]]:
+def _batches(jobs: t.Iterable[_Job], rows: int) -> t.Iterator[list[_Job]]:
     batch: list[_Job] = []
     size = 0
     for job in jobs:
-        if batch and (len(batch) >= rows or size + job.size > _BATCH_BYTES):
+        weight = job.size
+        if batch and (len(batch) >= rows or size + weight > _BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(job)
-        size += job.size
+        size += weight
     if batch:
         yield batch
 

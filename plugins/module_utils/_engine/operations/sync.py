@@ -221,7 +221,7 @@ def _apply(
                             result += _repair(plan, sessions, repair.batch_rows, writer, fence, links, spare, meter.reached)
             except ReplError as exc:  # what earlier tables got is in the result all the same
                 result += TableRepair(stopped=exc)
-            skipped = plan.left_alone + len(result.skipped)
+            skipped = plan.left_alone + result.rows_skipped
             done += Changes(result.inserted, result.updated, result.deleted, result.adopted, skipped)
             spare -= max(0, result.deleted - plan.counts.deleted)
             verified &= result.verified
@@ -304,13 +304,13 @@ def _unfinished(result: TableRepair, plan: TablePlan) -> TableProblem | None:
     if result.skipped:
         first = result.skipped[0]
         return TableProblem(
-            first.reason, f"{plan.table.name}: {len(result.skipped)} rows were left as they are; first: {first.message}"
+            first.reason, f"{plan.table.name}: {result.rows_skipped} rows were left as they are; first: {first.message}"
         )
     if result.unverified:
         keys = "; ".join(present.key_text(plan.table, key) for key in result.unverified[:10])
         return TableProblem(
             "not_verified",
-            f"{plan.table.name}: {len(result.unverified)} rows were logged but still differ on the target: {keys}.",
+            f"{plan.table.name}: {result.rows_unverified} rows were logged but still differ on the target: {keys}.",
             "Run again; if they still differ, look at the target's applier (filters, triggers, sql_mode).",
         )
     return None
