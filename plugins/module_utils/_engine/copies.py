@@ -88,11 +88,9 @@ def repair_copies(
         inserted=run.inserted,
         deleted=run.deleted,
         skipped=tuple(run.skipped.values()),
-        rows_skipped=len(run.skipped),
         statements=rewrite.preview(table, changes, _STATEMENTS_SHOWN),
         verified=not (run.stopped or run.skipped or run.unverified),
         unverified=tuple(run.unverified),
-        rows_unverified=len(run.unverified),
         stopped=run.stopped,
     )
 

@@ -14,6 +14,7 @@ import json
 import re
 import typing as t
 
+from .confirm import Difference
 from .session import Row
 
 _PLAIN = re.compile(rb"[\x20-\x7e]*")
@@ -47,6 +48,16 @@ def text(row: Row | None) -> bytes:
     if values is row:
         return b'["%b"]' % b'","'.join(t.cast(t.Iterable[bytes], row)) if row else b"[]"
     return b"[%b]" % b",".join([b"null" if value is None else b'"%b"' % value for value in row])
+
+
+def planned_lines(changes: t.Sequence[Difference], first: int, table: int, with_copies: bool, more: bytes) -> bytes:
+    """The lines of the undo journal for rows of a plan, numbered from ``first`` on; ``more`` ends each object."""
+    lines = []
+    for number, each in enumerate(changes, first):
+        copies = b',"copies":[%d,%d]' % (each.target_copies, each.source_copies) if with_copies else b""
+        said = (number, table, each.kind.encode("ascii"), text(each.key), text(each.target), text(each.source), copies, more)
+        lines.append(b'{"is":"row","id":%d,"table":%d,"kind":"%b","key":%b,"before":%b,"after":%b%b%b}\n' % said)
+    return b"".join(lines)
 
 
 def decode(row: list[Value] | None) -> Row | None:

@@ -41,7 +41,7 @@ from .confirm import Difference
 from .errors import Refusal
 from .schema import Table, TableName
 from .session import Row
-from .spool import in_batches
+from .spool import in_batches, sync_directory
 
 #: Where journals go when the user names no directory.
 DEFAULT_DIRECTORY = "~/.mysql_repl/undo"
@@ -50,7 +50,7 @@ FORMAT = "comaster.mysql_repl undo journal"
 VERSION = 2
 _READ = (1, 2)
 
-# Rows of a plan written at once.
+# Rows of a plan written at once, bytes flushed at once.
 _ROWS_AT_ONCE = 500
 _SYNC_BYTES = 16 << 20
 
@@ -124,7 +124,7 @@ class Writer:
         self._file = os.fdopen(descriptor, "wb")
         self._rows = 0
         self._tables = 0
-        self._unsynced = False
+        self._unsynced = 0  # bytes
 
     def __enter__(self) -> Writer:
         return self
@@ -140,29 +140,14 @@ class Writer:
         place = {"id": self._tables, "database": table.name.database, "table": table.name.table}
         self._write({"is": "table", **place, "columns": columns, "key": list(described.key)})
         side = b',"side":"source"' if on_source else b""
-        first, unsynced = self._rows + 1, 0
+        first = self._rows + 1
         for some in in_batches(changes, _ROWS_AT_ONCE):
-            lines = b"".join([self._row(table, change, side) for change in some])
-            self._append(lines)
-            unsynced += len(lines)
-            if unsynced > _SYNC_BYTES:  # much at once would hold up what others want to be on the same disk
+            self._append(images.planned_lines(some, self._rows + 1, self._tables, table.key is None, side))
+            self._rows += len(some)
+            if self._unsynced > _SYNC_BYTES:  # much at once would hold up what others want to be on the same disk
                 self.flush()
-                unsynced = 0
         self.flush()
         return range(first, self._rows + 1)
-
-    def _row(self, table: Table, change: Difference, side: bytes) -> bytes:
-        self._rows += 1
-        return b'{"is":"row","id":%d,"table":%d,"kind":"%b","key":%b,"before":%b,"after":%b%b%b}\n' % (
-            self._rows,
-            self._tables,
-            change.kind.encode("ascii"),
-            images.text(change.key),
-            images.text(change.target),
-            images.text(change.source),
-            b"" if table.key else b',"copies":[%d,%d]' % (change.target_copies, change.source_copies),
-            side,
-        )
 
     def image(self, row: int, before: Row | None, after: Row | None, copies: tuple[int, int] | None = None) -> None:
         """Write what a row was found to be, and will be, when that is not what was planned.
@@ -191,11 +176,11 @@ class Writer:
             with _writing(self.path):
                 self._file.flush()
                 os.fsync(self._file.fileno())
-            self._unsynced = False
+            self._unsynced = 0
 
     def close(self) -> None:
         """Flush and close."""
-        self._unsynced = True
+        self._unsynced += 1
         try:
             self.flush()
         finally:
@@ -208,7 +193,7 @@ class Writer:
     def _append(self, lines: bytes, urgent: bool = True) -> None:
         with _writing(self.path):
             self._file.write(lines)
-        self._unsynced = self._unsynced or urgent
+        self._unsynced += len(lines) if urgent else 0
 
 
 def create(directory: str, header: Header) -> Writer:
@@ -230,7 +215,7 @@ def create(directory: str, header: Header) -> Writer:
         writer._write({"is": "header", "format": FORMAT, "version": VERSION, **said})
         writer.flush()
         with _writing(path):
-            _sync_directory(directory)
+            sync_directory(directory)
     except BaseException:
         writer.close()
         raise
@@ -239,15 +224,6 @@ def create(directory: str, header: Header) -> Writer:
 
 def _place(directory: str) -> str:
     return os.path.abspath(os.path.expanduser(directory or DEFAULT_DIRECTORY))
-
-
-def _sync_directory(directory: str) -> None:
-    """Make the new file's name itself durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -30,9 +30,9 @@ class TableRepair:
     """What was done to one table of the target; ``adopted``: rows that the source got from it.
 
     ``verified``: every row of the plan was seen equal on both servers, replication drained. ``skipped`` and
-    ``unverified`` list the first of the rows that were left as they are, or that still differ; ``rows_skipped`` and
-    ``rows_unverified`` count them all. ``stopped``: what ended the repair before its end; the counts tell what had been
-    logged until then.
+    ``unverified`` list rows that were left as they are, or that still differ; ``more_skipped`` and ``more_unverified``
+    count those beyond the first. ``stopped``: what ended the repair before its end; the counts tell what had been logged
+    until then.
     """
 
     inserted: int = 0
@@ -40,12 +40,22 @@ class TableRepair:
     deleted: int = 0
     adopted: int = 0
     skipped: tuple[Skipped, ...] = ()
-    rows_skipped: int = 0
+    more_skipped: int = 0
     statements: tuple[str, ...] = ()
     verified: bool = False
     unverified: tuple[Row, ...] = ()
-    rows_unverified: int = 0
+    more_unverified: int = 0
     stopped: ReplError | None = None
+
+    @property
+    def rows_skipped(self) -> int:
+        """Rows left as they are."""
+        return len(self.skipped) + self.more_skipped
+
+    @property
+    def rows_unverified(self) -> int:
+        """Rows that still differ."""
+        return len(self.unverified) + self.more_unverified
 
     def __add__(self, later: TableRepair) -> TableRepair:
         """Two repairs of one table, one after the other."""
@@ -55,8 +65,10 @@ class TableRepair:
             deleted=self.deleted + later.deleted,
             adopted=self.adopted + later.adopted,
             skipped=self.skipped + later.skipped,
+            more_skipped=self.more_skipped + later.more_skipped,
             statements=self.statements + later.statements,
             verified=self.verified and later.verified,
             unverified=self.unverified + later.unverified,
+            more_unverified=self.more_unverified + later.more_unverified,
             stopped=self.stopped or later.stopped,
         )

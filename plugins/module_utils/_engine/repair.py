@@ -211,11 +211,11 @@ class _Run:
         return TableRepair(
             **self.counts,
             skipped=tuple(self.skipped),
-            rows_skipped=self.rows_skipped,
+            more_skipped=self.rows_skipped - len(self.skipped),
             statements=rewrite.preview(self.table, changes, _STATEMENTS_SHOWN, self.recipe),
             verified=not (self.stopped or self.rows_skipped or self.rows_unverified),
             unverified=tuple(self.unverified),
-            rows_unverified=self.rows_unverified,
+            more_unverified=self.rows_unverified - len(self.unverified),
             stopped=self.stopped,
         )
 

@@ -159,6 +159,15 @@ def row_bytes(row: Row | None) -> int:
     return len(b"".join(t.cast("tuple[bytes, ...]", row)))
 
 
+def sync_directory(directory: str) -> None:
+    """Make the names of new files in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _directory() -> str:
     wanted = os.environ.get("TMPDIR") or "/var/tmp"
     return wanted if os.access(wanted, os.W_OK | os.X_OK) else tempfile.gettempdir()
