@@ -35,7 +35,7 @@ class SevenRows(ChunkSizer):
     def __init__(self, chunk_time):
         super().__init__(chunk_time, rows=7)
 
-    def feedback(self, rows, seconds):
+    def feedback(self, rows, seconds, suspects=0):
         """Learn nothing."""
 
 

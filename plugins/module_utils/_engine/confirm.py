@@ -18,6 +18,9 @@ from .session import Row, Session
 # Keys looked up in one statement: enough to make round trips cheap, few enough for the optimizer.
 _KEYS_PER_QUERY = 500
 
+# Bytes of the rows read by one statement, about.
+_QUERY_BYTES = 4 << 20
+
 # A row counts as drift when its two copies stay as they are over this many drained readings in a row.
 _STABLE_READINGS = 2
 
@@ -103,8 +106,9 @@ def read_rows(session: Session, table: Table, keys: t.Sequence[Row], lock: str =
         return {key_of(row): row for row in rows}
 
     found: dict[Row, Row] = {}
-    for start in range(0, len(keys), _KEYS_PER_QUERY):
-        wanted = keys[start : start + _KEYS_PER_QUERY]
+    at_once = table.rows_within(_QUERY_BYTES, _KEYS_PER_QUERY)
+    for start in range(0, len(keys), at_once):
+        wanted = keys[start : start + at_once]
         rows = query(wanted)
         if not has_spellings:
             found.update(rows)  # only these keys were asked for, and they are spelt as they were

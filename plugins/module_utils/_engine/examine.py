@@ -26,7 +26,7 @@ from .state import StateFile
 from .tally import Tally
 
 # Suspected keys collected before they are read again: bounds memory, saves fences.
-_SUSPECTS_AT_ONCE = 2000
+_SUSPECTS_AT_ONCE = 6000
 
 # Bytes of rows read at once from one server: confirming holds both copies of two readings.
 _BYTES_AT_ONCE = 4 << 20
@@ -112,7 +112,7 @@ class Examiner:
             lower, found = checkpoint
             tally.resume(found)
         pending: dict[Row, float] = {}
-        at_once = max(20, min(_SUSPECTS_AT_ONCE, _BYTES_AT_ONCE // max(1, table.row_bytes)))
+        at_once = max(20, table.rows_within(_BYTES_AT_ONCE, _SUSPECTS_AT_ONCE))
         for chunk in compare.compare(hands, larger, prints, estimate, self.pace.chunk_time, self.may_go_on, lower):
             tally.chunks += 1
             pending.update((key, tally.rows + place * chunk.rows) for key, place in chunk.suspects.items())

@@ -20,6 +20,9 @@ from functools import cached_property
 from . import sqltext
 from .session import Session
 
+# Bytes that a value takes in memory besides its own.
+_VALUE_BYTES = 50
+
 _BASE_TABLES = frozenset({"BASE TABLE", "SYSTEM VERSIONED"})
 _TRANSACTIONAL = frozenset({"innodb", "rocksdb"})
 _INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
@@ -121,6 +124,10 @@ class Table:
     functional_keys: tuple[str, ...] = ()
     #: About how many bytes a row takes; 0: not known.
     row_bytes: int = 0
+
+    def rows_within(self, size: int, most: int) -> int:
+        """How many rows take about ``size`` bytes of our memory: at least one, no more than ``most``."""
+        return max(1, min(most, size // (self.row_bytes + _VALUE_BYTES * len(self.columns))))
 
     @cached_property
     def stored_columns(self) -> tuple[Column, ...]:
