@@ -125,7 +125,9 @@ class Reader:
                     self.servers[name].execute(statements, logged=order.verb == "sql")
                 self.pair.wait()
             elif order.verb == "file":
-                (self.folder / order.argument).write_text(block.text, "utf-8")
+                path = self.folder / order.argument
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(block.text, "utf-8")
         if block.order("skip"):
             return
         if block.order("play"):
@@ -182,7 +184,7 @@ class Reader:
 
 
 def _bare(line: str) -> str:
-    return line.strip().rstrip(",").strip('"')
+    return line.strip().removeprefix('"msg": ').rstrip(",").strip('"')
 
 
 def runs(block: Block) -> bool:

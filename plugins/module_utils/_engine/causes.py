@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 
+from . import dialect as dialects
 from .evidence import INFO, WARNING, Evidence, Hazard
 from .facts import ServerFacts
 from .topology import Pair
@@ -62,10 +63,12 @@ def _idempotent_left_on(evidence: Evidence) -> Iterator[Hazard]:
 def _errant_gtids(evidence: Evidence) -> Iterator[Hazard]:
     if evidence.errant_gtids:
         shown = evidence.errant_gtids if len(evidence.errant_gtids) <= 200 else f"{evidence.errant_gtids[:200]}..."
-        message = (
-            "the target has transactions that the source never saw: it was written to directly. "
-            f"GTID_SUBTRACT(gtid_executed of the target, gtid_executed of the source) is {shown}."
+        how = (
+            "The last ones of its own in gtid_binlog_state that the source has not"
+            if evidence.pair.target.flavor == dialects.MARIADB
+            else "GTID_SUBTRACT(gtid_executed of the target, gtid_executed of the source)"
         )
+        message = f"the target has transactions that the source never saw: it was written to directly. {how}: {shown}."
         yield Hazard(
             "errant_gtids", WARNING, "target", message, "See with mysqlbinlog what they did; keep super_read_only on there."
         )

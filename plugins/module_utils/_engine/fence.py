@@ -15,7 +15,7 @@ import time
 import typing as t
 from dataclasses import dataclass
 
-from . import sqltext
+from . import rings, sqltext
 from .errors import Refusal, Undecided
 from .links import Link, read_links
 from .session import Session
@@ -133,11 +133,15 @@ def check_links(source: Session, target: Session, pair: Pair) -> None:
 
 
 def errant_gtids(source: Session, target: Session, pair: Pair) -> str:
-    """Give the GTIDs (MySQL) that only a plain replica has: written there, on their way to nowhere. Empty: none, or not known.
+    """Give the GTIDs that only a plain replica has: written there, on their way to nowhere. Empty: none, or not known.
 
     On a co-master they are on their way to the source, as long as the reverse link lives.
     """
-    if pair.reverse or pair.detour or pair.unverified or not pair.gtids_everywhere:
+    if pair.reverse or pair.detour or pair.unverified:
+        return ""
+    if source.dialect.is_mariadb and target.dialect.is_mariadb:
+        return rings.made_alone(source, target, pair.target)
+    if not pair.gtids_everywhere:
         return ""
     # The target first: what arrives there in between is on the source by then.
     here = sqltext.string(target.scalar("SELECT @@global.gtid_executed") or "")

@@ -43,6 +43,19 @@ def detour(
     return ""
 
 
+def made_alone(source: Session, target: Session, facts: ServerFacts) -> str:
+    """Give the last GTIDs (MariaDB), one a domain, of changes made on the target that the source never had; empty: none."""
+    made = _last_own(target.scalar("SELECT @@global.gtid_binlog_state") or "", facts.server_id)
+    came = _last_own(source.scalar("SELECT @@global.gtid_binlog_state") or "", facts.server_id)
+    # Where the source does not log what it applies, only this tells that it came.
+    applied = _numbers(source.scalar("SELECT @@global.gtid_slave_pos") or "")
+    return ",".join(
+        f"{domain}-{facts.server_id}-{number}"
+        for domain, number in sorted(made.items())
+        if max(came.get(domain, 0), applied.get(domain, 0)) < number
+    )
+
+
 def _is(replica: Replica, link: Link) -> bool:
     if replica.uuid and link.source_uuid:
         return replica.uuid == link.source_uuid
@@ -65,5 +78,14 @@ def _came_to_source(source: Session, target: Session, facts: ServerFacts, below:
 
 def _last_own(binlog_state: str, server_id: int) -> dict[int, int]:
     """Give the last number of one server in each domain of ``domain-server-number,...``."""
-    gtids = [[int(part) for part in gtid.split("-")] for gtid in binlog_state.replace("\n", "").split(",") if gtid.strip()]
-    return {domain: number for domain, server, number in gtids if server == server_id}
+    return {domain: number for domain, server, number in _gtids(binlog_state) if server == server_id}
+
+
+def _numbers(position: str) -> dict[int, int]:
+    """Give the number in each domain of a position, which has one for each."""
+    return {domain: number for domain, _server, number in _gtids(position)}
+
+
+def _gtids(text: str) -> list[tuple[int, int, int]]:
+    found = [[int(part) for part in gtid.split("-")] for gtid in text.replace("\n", "").split(",") if gtid.strip()]
+    return [(domain, server, number) for domain, server, number in found]
