@@ -51,10 +51,16 @@ def text(row: Row | None) -> bytes:
 
 
 def planned_lines(changes: t.Sequence[Difference], first: int, table: int, with_copies: bool, more: bytes) -> bytes:
-    """The lines of the undo journal for rows of a plan, numbered from ``first`` on; ``more`` ends each object."""
+    """The lines of the undo journal for rows of a plan, numbered from ``first`` on; ``more`` ends each object.
+
+    ``with_copies``: the table has no key.
+    """
     lines = []
     for number, each in enumerate(changes, first):
-        copies = b',"copies":[%d,%d]' % (each.target_copies, each.source_copies) if with_copies else b""
+        copies = b""
+        if with_copies:
+            digest = each.digest.hex().encode("ascii")
+            copies = b',"copies":[%d,%d],"digest":"%b"' % (each.target_copies, each.source_copies, digest)
         said = (number, table, each.kind.encode("ascii"), text(each.key), text(each.target), text(each.source), copies, more)
         lines.append(b'{"is":"row","id":%d,"table":%d,"kind":"%b","key":%b,"before":%b,"after":%b%b%b}\n' % said)
     return b"".join(lines)

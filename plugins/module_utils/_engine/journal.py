@@ -8,10 +8,12 @@ One file for each run, mode 0600, one JSON object a line, only ever appended to.
 
 ``header``     first line: ``format``, ``version``, ``created`` (UTC), ``run`` (random), ``kind`` (sync or undo), ``tool``
                (its version), ``source`` and ``target`` (``address``, ``server_id``, ``uuid`` or null)
-``table``      ``id``, ``database``, ``table``, ``columns`` (``name``, ``type``, ``charset``), ``key`` (column names)
+``table``      ``id``, ``database``, ``table``, ``columns`` (``name``, ``type``, ``charset``), ``key`` (column names);
+               ``digest_by``, in a table without a key: which fingerprints its rows are told apart by
 ``row``        ``id`` (1, 2, ... over all tables), ``table``, ``kind`` (missing, extra, different), ``key``, ``before``
                (the target's row as it was) and ``after`` (as it will be, which is the source's row); null: no such row;
-               ``copies``, in a table without a key: [how many equal rows the target had, how many it will have];
+               ``copies``, in a table without a key: [how many equal rows the target had, how many it will have],
+               and ``digest``, the row's fingerprint in hex;
                ``side``: "source" where the source gets the target's row, so that ``before`` is the source's old row,
                ``after`` the target's, and ``kind`` told from the source; without it the target is changed
 ``image``      ``id`` of a row and its ``before`` and ``after`` (and ``copies``) as read last; replaces what was said before
@@ -20,9 +22,9 @@ One file for each run, mode 0600, one JSON object a line, only ever appended to.
 ``lenient``    ``server`` (as in the header) and ``on``: whether the run has this server's applier in IDEMPOTENT mode from
                here on; on disk before it is set, and after it is put back
 
-Version 2 is version 1 and ``side``; both are read. Images list the values of ``columns`` as codec.read_expression reads
-them, in the form of images.py. A run may be killed at any instant: the last line may be unfinished, and a row without
-``committed`` may or may not have been changed; the servers' rows tell.
+Version 2 is version 1 and ``side``, ``digest``, ``digest_by``; both are read. Images list the values of ``columns`` as
+codec.read_expression reads them, in the form of images.py. A run may be killed at any instant: the last line may be
+unfinished, and a row without ``committed`` may or may not have been changed; the servers' rows tell.
 """
 
 from __future__ import annotations
@@ -34,14 +36,17 @@ import re
 import secrets
 import time
 import typing as t
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from . import images
 from .confirm import Difference
+from .entries import Entry, Header, Identity, JournaledTable, describe
 from .errors import Refusal
 from .schema import Table, TableName
 from .session import Row
 from .spool import in_batches, sync_directory
+
+__all__ = ["Entry", "Header", "Identity", "Journal", "JournaledTable", "Writer", "create", "describe", "read"]
 
 #: Where journals go when the user names no directory.
 DEFAULT_DIRECTORY = "~/.mysql_repl/undo"
@@ -53,61 +58,6 @@ _READ = (1, 2)
 # Rows of a plan written at once, bytes flushed at once.
 _ROWS_AT_ONCE = 500
 _SYNC_BYTES = 16 << 20
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Which server this is; ``uuid`` is MySQL's, None on MariaDB."""
-
-    address: str
-    server_id: int
-    uuid: str | None
-
-
-@dataclass(frozen=True)
-class Header:
-    """Which run wrote the journal. ``kind``: sync or undo."""
-
-    kind: str
-    source: Identity
-    target: Identity
-    created: str = ""
-    run: str = ""
-    tool: str = ""
-
-
-@dataclass(frozen=True)
-class JournaledTable:
-    """A table as it was defined when it was changed: ``columns`` are (name, type, charset or None)."""
-
-    name: TableName
-    columns: tuple[tuple[str, str, str | None], ...]
-    key: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One row of the journal. ``before`` and ``after``: the changed server's row before and after; None: no row.
-
-    ``copies``: in a table without a key, how many equal rows there were before and are after. ``on_source``: the source
-    was changed, to what the target has; else the target.
-    """
-
-    id: int
-    table: JournaledTable
-    kind: str
-    key: Row
-    before: Row | None
-    after: Row | None
-    committed: bool
-    copies: tuple[int, int] = (1, 1)
-    on_source: bool = False
-
-
-def describe(table: Table) -> JournaledTable:
-    """Reduce a definition to what a later undo has to find unchanged."""
-    columns = tuple((column.name, column.column_type, column.charset) for column in table.stored_columns)
-    return JournaledTable(table.name, columns, table.key.columns if table.key else ())
 
 
 # -- writing -----------------------------------------------------------------------------------
@@ -138,7 +88,8 @@ class Writer:
         columns = [{"name": name, "type": kind, "charset": charset} for name, kind, charset in described.columns]
         self._tables += 1
         place = {"id": self._tables, "database": table.name.database, "table": table.name.table}
-        self._write({"is": "table", **place, "columns": columns, "key": list(described.key)})
+        way = {"digest_by": described.digest_by} if described.digest_by else {}
+        self._write({"is": "table", **place, "columns": columns, "key": list(described.key), **way})
         side = b',"side":"source"' if on_source else b""
         first = self._rows + 1
         for some in in_batches(changes, _ROWS_AT_ONCE):
@@ -272,6 +223,7 @@ class Journal:
                     committed=number in self._committed,
                     copies=tuple(image.get("copies", (1, 1))),
                     on_source=row.get("side") == "source",
+                    digest=bytes.fromhex(row.get("digest", "")),
                 )
 
     def _scan(self) -> Header:
@@ -299,7 +251,7 @@ class Journal:
         if kind == "table":
             columns = tuple((each["name"], each["type"], each["charset"]) for each in line["columns"])
             name = TableName(line["database"], line["table"])
-            self.tables[line["id"]] = JournaledTable(name, columns, tuple(line["key"]))
+            self.tables[line["id"]] = JournaledTable(name, columns, tuple(line["key"]), line.get("digest_by", ""))
         elif kind == "row":
             if line["id"] != len(self._rows) + 1:
                 raise ValueError(f"row {line['id']} after row {len(self._rows)}")

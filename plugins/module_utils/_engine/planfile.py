@@ -8,11 +8,13 @@ One JSON object a line, mode 0600, put in its place only when it is complete. ``
 
 ``header``  first line: ``format``, ``version``, ``created`` (UTC), ``source`` and ``target`` (``server_id``, ``uuid``)
 ``table``   ``id``, ``database``, ``table``, ``shape`` (a fingerprint of its definition)
+            and, in a table without a key, ``digest_by``: which fingerprints its rows are told apart by
 ``row``     ``table`` (its id), ``kind`` (missing, extra, different), ``key``, ``source`` and ``target``: fingerprints
-            of both images, null where there is no such row
+            of both images, null where there is no such row; in a table without a key ``digest`` (the row's fingerprint)
+            and ``copies`` ([how many equal rows the source has, the target]) instead of ``key``
 ``end``     last line: ``rows``, the number of rows; a plan without it was cut short and is refused
 
-It holds keys and fingerprints, no other data.
+It holds keys and fingerprints, no other data. Version 2 is version 1 and tables without a key; both are read.
 """
 
 from __future__ import annotations
@@ -27,12 +29,14 @@ from . import images
 from .confirm import Difference
 from .errors import Refusal, UsageError
 from .facts import ServerFacts
+from .multiset import Rows
 from .schema import Table, TableName
 from .session import Row
 from .spool import Spool, SpoolFile, row_bytes
 
 FORMAT = "comaster.mysql_repl plan"
-VERSION = 1
+VERSION = 2
+_READ = (1, 2)
 
 # Of both images' fingerprints, in memory.
 _DIGESTS_BYTES = 200
@@ -40,26 +44,33 @@ _DIGESTS_BYTES = 200
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """One difference as it was confirmed; the images' fingerprints are None where there was no such row."""
+    """One difference as it was confirmed; the images' fingerprints are None where there was no such row.
+
+    In a table without a key ``digest`` is the row's own fingerprint, and ``copies`` says how often each side has it.
+    """
 
     kind: str
     key: Row
     source: str | None
     target: str | None
+    digest: bytes = b""
+    copies: tuple[int, int] = (1, 1)
 
     def fits(self, difference: Difference) -> bool:
         """Whether a difference found now is the planned one, byte for byte on both sides."""
-        found = (difference.kind, images.digest(difference.source), images.digest(difference.target))
-        return found == (self.kind, self.source, self.target)
+        copies = (difference.source_copies, difference.target_copies)
+        found = (difference.kind, images.digest(difference.source), images.digest(difference.target), copies)
+        return found == (self.kind, self.source, self.target, self.copies)
 
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """The planned rows of one table, which had this ``shape``."""
+    """The planned rows of one table, which had this ``shape``; ``digest_by`` as in Rows.way."""
 
     name: TableName
     shape: str
     rows: t.Collection[PlannedRow]
+    digest_by: str = ""
 
 
 class _Rows:
@@ -69,7 +80,8 @@ class _Rows:
         self._spool = Spool(file)
 
     def append(self, row: PlannedRow) -> None:
-        self._spool.append((row.kind, row.key, row.source, row.target), row_bytes(row.key) + _DIGESTS_BYTES)
+        values = (row.kind, row.key, row.source, row.target, row.digest, row.copies)
+        self._spool.append(values, row_bytes(row.key) + _DIGESTS_BYTES)
 
     def __len__(self) -> int:
         return len(self._spool)
@@ -130,14 +142,19 @@ class Writer:
         if table.name not in self._tables:
             self._tables[table.name] = len(self._tables) + 1
             name = {"database": table.name.database, "table": table.name.table}
-            self._write({"is": "table", "id": self._tables[table.name], **name, "shape": table.shape})
+            way = {} if table.key else {"digest_by": Rows(table, table.stored_columns).way}
+            self._write({"is": "table", "id": self._tables[table.name], **name, "shape": table.shape, **way})
         self._rows += 1
+        told_by: dict[str, t.Any] = {"key": images.encode(difference.key)}
+        if not table.key:
+            copies = [difference.source_copies, difference.target_copies]
+            told_by = {"digest": difference.digest.hex(), "copies": copies}
         self._write(
             {
                 "is": "row",
                 "table": self._tables[table.name],
                 "kind": difference.kind,
-                "key": images.encode(difference.key),
+                **told_by,
                 "source": images.digest(difference.source),
                 "target": images.digest(difference.target),
             }
@@ -187,8 +204,7 @@ def read(path: str, source: ServerFacts, target: ServerFacts, limit: int) -> tup
                             f"{path} has more rows than max_changes allows ({limit}); nothing was changed.",
                             "Raise max_changes if this is really intended.",
                         )
-                    key = images.decode(said["key"])
-                    rows[said["table"]].append(PlannedRow(said["kind"], t.cast(Row, key), said["source"], said["target"]))
+                    rows[said["table"]].append(_planned(said))
                 else:
                     ended = said["is"] == "end" and said["rows"] == count
         if not ended:
@@ -204,15 +220,29 @@ def read(path: str, source: ServerFacts, target: ServerFacts, limit: int) -> tup
             "Name the plan_file that a check wrote.",
         ) from exc
     return tuple(
-        PlannedTable(TableName(said["database"], said["table"]), said["shape"], rows[number]) for number, said in tables.items()
+        PlannedTable(
+            TableName(said["database"], said["table"]),
+            said["shape"],
+            rows[number],
+            said.get("digest_by", ""),
+        )
+        for number, said in tables.items()
     )
+
+
+def _planned(said: dict[str, t.Any]) -> PlannedRow:
+    images_of = said["kind"], said["source"], said["target"]
+    if "key" in said:
+        return PlannedRow(images_of[0], t.cast(Row, images.decode(said["key"])), *images_of[1:])
+    ours, theirs = said["copies"]
+    return PlannedRow(images_of[0], (), *images_of[1:], bytes.fromhex(said["digest"]), (int(ours), int(theirs)))
 
 
 def _check_header(said: dict[str, t.Any], source: ServerFacts, target: ServerFacts) -> None:
     if said.get("is") != "header" or said.get("format") != FORMAT:
         raise ValueError("it is something else")
-    if said["version"] != VERSION:
-        raise ValueError(f"it has version {said['version']} of the format; this collection reads version {VERSION}")
+    if said["version"] not in _READ:
+        raise ValueError(f"it has version {said['version']} of the format; this collection reads {' and '.join(map(str, _READ))}")
     for facts in (source, target):
         planned = said[facts.role]
         if (planned["server_id"], planned["uuid"]) != (facts.server_id, facts.uuid):

@@ -10,15 +10,16 @@ import time
 import typing as t
 from dataclasses import replace
 
-from . import schema
+from . import multiset, schema
 from .confirm import Difference, confirm
 from .errors import ReplError, TableProblem, Undecided
 from .examine import Examination
 from .lanes import Lane
-from .planfile import PlannedTable
+from .planfile import PlannedRow, PlannedTable
 from .progress import Meter
 from .report import ERROR, UNDECIDED, TableReport
 from .schema import Table, read_tables
+from .session import Row
 from .spool import in_batches
 from .tally import Tally
 
@@ -59,25 +60,20 @@ def _examine(
     sample_rows: int,
     meter: Meter,
 ) -> Examination:
-    if table is None or target_table is None or table.shape != planned.shape or schema.differences(table, target_table):
+    if table is None or target_table is None or not _is_same(table, planned) or schema.differences(table, target_table):
         raise TableProblem(
             "stale_plan",
             f"{planned.name} is not defined as it was when the plan was made.",
             "Run the check again and apply that plan.",
         )
-    if table.key is None:
-        raise TableProblem(
-            "no_key",
-            f"{planned.name} has no key by which to find the planned rows again.",
-            "Repair it without plan_file: the whole table is compared anew then.",
-        )
+    _refuse_untold(planned, table)
     tally = Tally(table, sample_rows, len(planned.rows))
     healed = changed = looked = 0
     for some in in_batches(planned.rows, _KEYS_AT_ONCE):
-        now = {each.key: each for each in confirm(lane.source, lane.target, table, [row.key for row in some], fence)}
+        now = _now(lane, table, some, fence)
         standing: list[Difference] = []
         for row in some:
-            difference = now.get(row.key)
+            difference = now.get(row.key if table.key else (row.digest,))
             if difference is None:
                 healed += 1
             elif row.fits(difference):
@@ -92,6 +88,29 @@ def _examine(
         said = f"{healed} planned rows are equal now and {changed} differ otherwise than planned; these were left alone."
         report = replace(report, reason="stale_rows", message=said)
     return Examination(report, table, target_table, tally.kept, stale=healed + changed)
+
+
+def _is_same(table: Table, planned: PlannedTable) -> bool:
+    way = "" if table.key else multiset.Rows(table, table.stored_columns).way
+    return (table.shape, way) == (planned.shape, planned.digest_by)
+
+
+def _now(lane: Lane, table: Table, planned: t.Sequence[PlannedRow], fence: t.Callable[[], None]) -> dict[Row, Difference]:
+    """What still differs of these rows, by key, or by fingerprint in a table without one."""
+    if table.key:
+        return {each.key: each for each in confirm(lane.source, lane.target, table, [row.key for row in planned], fence)}
+    found = multiset.confirm(lane, multiset.Rows(table, table.stored_columns), [row.digest for row in planned], fence)
+    return {(each.digest,): each for each in found}
+
+
+def _refuse_untold(planned: PlannedTable, table: Table) -> None:
+    """Rows of a table without a key are found again by all their bytes, or not at all."""
+    if table.key is None and not all(row.digest for row in planned.rows):
+        raise TableProblem(
+            "no_key",
+            f"{planned.name} has no key, and its plan left some columns out of the comparison; its rows cannot be found again.",
+            "Make the plan without ignore_columns and float_precision, or add a primary key.",
+        )
 
 
 def _problem(planned: PlannedTable, status: str, problem: ReplError) -> TableReport:
