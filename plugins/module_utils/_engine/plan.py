@@ -64,19 +64,22 @@ def plan_table(examination: Examination, repair: Repair, rows_below: bool = Fals
     return TablePlan(table, changes, kept + examination.stale, recipe, adopted)
 
 
-def refuse_cut(examined: t.Iterable[Examination], repair: Repair) -> None:
-    """Raise a Refusal when more rows differ than were handed on for the plan: it would repair a part and not say so."""
-    found = handed_on = 0
+def refuse_cut(examined: t.Iterable[Examination], plans: t.Iterable[TablePlan], repair: Repair) -> None:
+    """Raise a Refusal when more rows of a table differ than were handed on: it would be repaired in part, unsaid.
+
+    Rows that are left alone count here too: they may have crowded out others.
+    """
+    planned = {plan.table.name for plan in plans}
     for each in examined:
-        found += each.report.missing + each.report.extra + each.report.different
-        handed_on += sum(gather(each.differences).rows.values())
-    if found > handed_on:
-        raise Refusal(
-            "max_changes",
-            f"{found} rows differ, those that the options leave alone included; no more than {repair.max_changes} may be"
-            " planned. So much drift may mean that the wrong server was taken for the source; nothing was changed.",
-            "Look at the check's result, then raise max_changes if this is really intended, or take fewer tables at once.",
-        )
+        found = each.report.missing + each.report.extra + each.report.different
+        if each.table and each.table.name in planned and found > sum(gather(each.differences).rows.values()):
+            raise Refusal(
+                "max_changes",
+                f"{found} rows of {each.table.name} differ, those that the options leave alone included; no more than"
+                f" {repair.max_changes} are planned. So much drift may mean that the wrong server was taken for the source;"
+                " nothing was changed.",
+                "Look at the check's result, then raise max_changes if this is really intended.",
+            )
 
 
 def check_caps(plans: t.Iterable[TablePlan], repair: Repair) -> None:

@@ -101,7 +101,7 @@ def run(
                 diff=_diff(plans, connections.source.endpoint.address, connections.target.endpoint.address),
             )
             try:
-                refuse_cut(examined, repair)
+                refuse_cut(examined, plans, repair)
                 check_caps(plans, repair)
             except Refusal as exc:
                 return replace(report, changed=False, changes=Changes(), statements=(), diff=(), failed=True, message=str(exc))

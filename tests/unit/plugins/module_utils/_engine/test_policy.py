@@ -121,9 +121,13 @@ def test_a_column_that_is_nowhere():
 
 
 def test_a_plan_that_was_cut_short_is_refused():
-    """Rows that are left alone, or of a table that is refused, must not crowd others out in silence."""
+    """Rows that are left alone must not crowd others out in silence."""
+    limits = Repair(extra_rows="keep", conflict="skip", max_changes=3)
     cut = Examination(TableReport("d", "t", "drift", missing=2, extra=1, different=2), table(), table(), ROWS)
-    with pytest.raises(Refusal, match="5 rows differ"):
-        plan.refuse_cut([cut], Repair(max_changes=3))
+    plans = [plan.plan_table(cut, limits)]
+    plan.check_caps(plans, limits)
+    with pytest.raises(Refusal, match=r"5 rows of d\.t differ"):
+        plan.refuse_cut([cut], plans, limits)
+    plan.refuse_cut([cut], [], limits)
     whole = Examination(TableReport("d", "t", "drift", missing=1, extra=1, different=2), table(), table(), ROWS)
-    plan.refuse_cut([whole], Repair(max_changes=3))
+    plan.refuse_cut([whole], plans, limits)
