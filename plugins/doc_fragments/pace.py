@@ -25,7 +25,10 @@ options:
     default: 0.5
   max_lag:
     description:
-      - Work waits while a replication link of either server lags more than this number of seconds.
+      - Work waits while a replication link of either server, or of a replica below either, lags more than this number of
+        seconds. A repair asks before each batch.
+      - Replicas are reached with the login of the server above them, at the address that they report (C(report_host)). One
+        that reports none, or does not take the login, is not waited for.
       - Unset, it does not wait.
     type: float
   max_threads_running:
@@ -35,7 +38,8 @@ options:
     type: int
   max_runtime:
     description:
-      - Seconds after which no new chunk is begun. Tables not finished by then are V(undecided).
+      - Seconds after which no new chunk of a comparison and no new batch of a repair is begun. Tables not finished by then
+        are V(undecided). What a repair has logged until then is complete and verified; the next run goes on.
       - Unset, there is no limit.
     type: float
   pause_file:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -32,11 +34,11 @@ def mode(server):
     return server.query(f"SELECT @@global.{name}")[0][0]
 
 
-def run(pair, undo_dir, downstream, **more):
+def run(pair, undo_dir, downstream, pace=None, **more):
     """Run the sync on the database."""
     limits = replace(options.Repair(downstream=downstream), undo_dir=str(undo_dir))
     selection = options.Selection(databases=("d",))
-    return sync.run(servers(pair, **more), selection, options.Pace(), limits, sample_rows=10, apply=True)
+    return sync.run(servers(pair, **more), selection, pace or options.Pace(), limits, sample_rows=10, apply=True)
 
 
 def family(pair):
@@ -72,6 +74,25 @@ def test_every_replica_runs_and_is_equal_afterwards(tmp_path, flavor, binlog_for
         for server in (pair.a, pair.b, below, sibling):
             assert image(server, "d") == good, server
             assert mode(server) == "STRICT"
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_work_waits_for_every_replica_of_both_servers(tmp_path, flavor):
+    with co_masters(flavor, "STATEMENT") as pair:
+        below, sibling, _good = family(pair)
+        hasty = options.Pace(max_lag=1, max_runtime=4)
+        for server in (below, sibling):
+            with closing(server.connect()) as holder:
+                holder.cursor().execute("LOCK TABLES d.t WRITE")
+                pair.a.execute(f"INSERT INTO d.t VALUES ({80 + server.port % 2}, NULL, 'new')", database="d")
+                time.sleep(3)
+                held = run(pair, tmp_path, "refuse", hasty)
+            assert [(table.status, table.reason) for table in held.tables] == [("undecided", "max_runtime")], held
+            pair.wait()
+            pair.a.execute("DELETE FROM t WHERE id >= 80", database="d")
+            pair.wait()
+        done = run(pair, tmp_path, "refuse", hasty)
+        assert (done.failed, done.verified) == (False, True)
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)

@@ -60,6 +60,7 @@ def repair_copies(
     fence: t.Callable[[], None],
     check_links: t.Callable[[], None],
     spare_deletes: int = 0,
+    reached: t.Callable[[int], None] = lambda rows: None,
 ) -> TableRepair:
     """Repair the row values of one plan; arguments and errors as for repair.repair_table."""
     if not (table.is_transactional and table.is_base_table) or table.is_versioned or not all(each.digest for each in changes):
@@ -83,7 +84,7 @@ def repair_copies(
     source_lock.execute(f"SET SESSION innodb_lock_wait_timeout = {_LOCK_WAIT}")
     jobs = [_Job(number, change) for number, change in zip(journal.plan(table, changes), changes)]
     run = _Run(source_lock, source_log, target, rows, packet, collisions, constraints, journal, spare_deletes)
-    run.all(jobs, lambda: drain(fence, check_links))
+    run.all(jobs, lambda: drain(fence, check_links), reached)
     return TableRepair(
         inserted=run.inserted,
         deleted=run.deleted,
@@ -157,10 +158,11 @@ class _Run:
     unverified: list[Row] = field(default_factory=list)
     stopped: ReplError | None = None
 
-    def all(self, jobs: t.Sequence[_Job], drained: t.Callable[[], None]) -> None:
+    def all(self, jobs: t.Sequence[_Job], drained: t.Callable[[], None], reached: t.Callable[[int], None]) -> None:
         """Repair, drain and verify batch after batch."""
         try:
             for batch in _batches(jobs):
+                reached(self.inserted + self.deleted)
                 self._verify(self._batch(batch), drained)
             self.journal.flush()
         except ReplError as exc:

@@ -23,7 +23,7 @@ from ..schema import Table
 from ..selection import Selected, named_databases, select
 from ..spool import SpoolFile
 from ..state import StateFile
-from ..throttle import Throttle
+from ..throttle import Throttle, watch
 from ..topology import OpenPair, Pair, ServerFacts, open_pair
 from . import info
 
@@ -83,11 +83,12 @@ def examine_all(
         meter.hold()
         return tuple(Examination(_undecided(selected, exc)) for selected in chosen)
     meter.begin(COMPARE, len(chosen), sum(selected.rows_estimate for selected in chosen))
-    throttle = Throttle(pace, connections.source, connections.target, meter)
     state = StateFile(pace.state_file, (pair.source.identity, pair.target.identity, selection))
     found: list[Examination] = []
     spool = SpoolFile()
-    with Crew(connections.new_source, connections.new_target, pace.workers) as crew:
+    replicas = ((connections.source, pair.source_replicas), (connections.target, pair.target_replicas))
+    with watch(pace, replicas) as below, Crew(connections.new_source, connections.new_target, pace.workers) as crew:
+        throttle = Throttle(pace, connections.source, connections.target, meter, below=below)
         examiner = Examiner(crew, selection, pace, fence, throttle.wait, sample_rows, state, tell, spool, meter)
         for selected in chosen:
             filtered = pair.filter_on(selected.name.database, selected.name.table)

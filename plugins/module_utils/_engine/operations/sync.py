@@ -15,7 +15,7 @@ from dataclasses import replace
 from .. import __version__, adopt, downstream, journal, planfile, present, sqltext
 from ..causes import unexplained
 from ..copies import repair_copies
-from ..errors import Refusal, ReplError, ServerError, TableProblem
+from ..errors import Refusal, ReplError, ServerError, TableProblem, Undecided
 from ..examine import Examination
 from ..fence import check_links, fence_both
 from ..hazards import INFO, Hazard
@@ -33,6 +33,7 @@ from ..rewrite import preview
 from ..schema import TableName
 from ..selection import named_databases
 from ..session import Session
+from ..throttle import Throttle, watch
 from ..topology import OpenPair, Pair, open_pair
 from . import info
 from .by_rows import ByRows
@@ -106,7 +107,7 @@ def run(
             except Refusal as exc:
                 return replace(report, changed=False, changes=Changes(), statements=(), diff=(), failed=True, message=str(exc))
             if apply and report.changed:
-                report = _apply(connections, pair, servers, repair, plans, report, meter, by_rows)
+                report = _apply(connections, pair, servers, repair, plans, report, meter, by_rows, pace, started)
     if mended:
         report = replace(
             report, hazards=(*report.hazards, Hazard("idempotent_left_on", INFO, "target", mended, "Nothing to do."))
@@ -186,6 +187,8 @@ def _apply(
     report: SyncReport,
     meter: Meter,
     by_rows: ByRows,
+    pace: Pace,
+    started: float,
 ) -> SyncReport:
     """Repair table after table; a broken link ends the run, a table's own trouble only that table."""
 
@@ -195,16 +198,24 @@ def _apply(
     def links() -> None:
         check_links(connections.source, connections.target, pair)
 
+    def reached(rows: int) -> None:
+        meter.reached(rows)
+        throttle.wait()
+
     meter.begin(REPAIR, len(plans), sum(len(plan.changes) for plan in plans))
     spare = repair.max_deletes - report.changes.deleted
     done = Changes()
     problems: dict[str, ReplError] = {}
     verified = True
+    ended: ReplError | None = None
     with ExitStack() as stack:
         left_behind = [by_rows.problems]
         for upstream, facts, replicas in by_rows.replicas() if repair.downstream == "idempotent" else ():
             lenient = downstream.idempotent(upstream, facts, replicas, servers.fence_timeout)
             left_behind.append(stack.enter_context(lenient))
+        others = ((connections.source, pair.source_replicas), (connections.target, pair.target_replicas))
+        below = stack.enter_context(watch(pace, others))
+        throttle = Throttle(pace, connections.source, connections.target, meter, started, below)
         writer = stack.enter_context(journal.create(repair.undo_dir, journal_header("sync", pair, connections)))
         # First: what the source gets may be what rows of the plan rest on, and what is wanted most.
         given, broken = _adopt(connections, plans, repair, writer, fence, links)
@@ -216,9 +227,11 @@ def _apply(
                     with connections.new_source() as lock, connections.new_source() as log:
                         sessions = (lock, log, connections.target)
                         if plan.recipe == ROW:
-                            result += by_rows.repair(plan, (lock, log), writer, stack, fence, links, meter.reached)
+                            result += by_rows.repair(plan, (lock, log), writer, stack, fence, links, reached)
                         else:
-                            result += _repair(plan, sessions, repair.batch_rows, writer, fence, links, spare, meter.reached)
+                            result += _repair(plan, sessions, repair.batch_rows, writer, fence, links, spare, reached)
+                elif plan.changes and ended:
+                    result += TableRepair(stopped=_not_begun(plan, ended))
             except ReplError as exc:  # what earlier tables got is in the result all the same
                 result += TableRepair(stopped=exc)
             skipped = plan.left_alone + result.rows_skipped
@@ -228,7 +241,8 @@ def _apply(
             problem = result.stopped or _unfinished(result, plan)
             if problem:
                 problems[str(plan.table.name)] = problem
-            broken = broken or bool(result.stopped and not isinstance(result.stopped, TableProblem))
+            if result.stopped and not isinstance(result.stopped, TableProblem):
+                broken, ended = True, ended or result.stopped
         undo_file = writer.path
     tables = tuple(_failed(table, problems[table.name]) if table.name in problems else table for table in report.tables)
     return replace(
@@ -295,7 +309,7 @@ def _repair(
     reached: t.Callable[[int], None],
 ) -> TableRepair:
     if plan.table.key is None:
-        return repair_copies(*sessions, plan.table, plan.changes, writer, fence, links, spare)
+        return repair_copies(*sessions, plan.table, plan.changes, writer, fence, links, spare, reached)
     return repair_table(*sessions, plan.table, plan.changes, batch_rows, writer, fence, links, spare, plan.recipe, reached)
 
 
@@ -316,8 +330,14 @@ def _unfinished(result: TableRepair, plan: TablePlan) -> TableProblem | None:
     return None
 
 
+def _not_begun(plan: TablePlan, ended: ReplError) -> ReplError:
+    kind = Undecided if isinstance(ended, Undecided) else TableProblem
+    return kind(ended.code, f"{plan.table.name} was not begun: {ended.message}", ended.remedy)
+
+
 def _failed(report: TableReport, problem: ReplError) -> TableReport:
-    return replace(report, status=ERROR, reason=problem.code, message=f"{problem.message} {problem.remedy}".strip())
+    status = UNDECIDED if isinstance(problem, Undecided) else ERROR
+    return replace(report, status=status, reason=problem.code, message=f"{problem.message} {problem.remedy}".strip())
 
 
 def _with_problems(report: SyncReport) -> SyncReport:
