@@ -25,10 +25,10 @@ options:
     default: 1000
   batch_rows:
     description:
-      - Rows in one transaction. The rows of a batch are locked against writers on the source (shared locks) while they
-        are logged. The health of the links is checked after each batch.
+      - Rows in one transaction, or fewer where they come to more than 4 MiB. The rows of a batch are locked against writers
+        on the source (shared locks) while they are logged, 2000 of them for some 50 milliseconds.
     type: int
-    default: 500
+    default: 2000
   undo_dir:
     description:
       - Directory of the undo journals, on the host where the module runs. It is made when it is missing, readable to its

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from .measure import Rounds, median, percentile
 from .scenes import (
     ALONE,
+    FROM_PLAN,
     LIMIT,
     OURS,
     PLAN,
@@ -23,6 +24,7 @@ from .scenes import (
     TOOLKIT,
     Checked,
     Latencies,
+    Refilled,
     Repaired,
 )
 
@@ -40,7 +42,7 @@ class Results:
     checks: dict[str, Checked] = field(default_factory=dict)
     writers: Latencies | None = None
     repairs: list[Repaired] = field(default_factory=list)
-    bulk: Repaired | None = None
+    bulk: Refilled | None = None
     ansible: Rounds | None = None
 
 
@@ -136,19 +138,25 @@ def _repair_figures(results: Results) -> Iterator[Figure]:
         yield _relative("check and repair of 35 rows ÷ (pt-table-checksum + pt-table-sync)", whole, 0.2)
         after = [sync - plan for sync, plan in zip(rounds.seconds(SYNC), rounds.seconds(PLAN))]
         yield _absolute("repair of 35 rows after the scan", after, "s", 1)
-        # Applying a plan skips the scan, which the engine cannot do yet.
-        yield Figure("repair of 35 rows from a plan ÷ pt-table-sync --replicate", float("nan"), "×", 0.1)
+        for name, words in ((PT_REPLICATE, "pt-table-sync --replicate"), (PT_PLAIN, "pt-table-sync")):
+            yield _relative(f"repair of 35 rows from a plan ÷ {words}", rounds.ratios(FROM_PLAN, name), 0.1)
     if results.bulk:
-        speeds = [results.bulk.rows / second for second in results.bulk.rounds.seconds(SYNC)]
-        remark = results.bulk.rounds.failures.get(SYNC, "")[:200]
-        yield Figure(
-            "refill of a lost table, its check included",
-            median(speeds),
-            "rows/s",
-            25_000,
-            at_least=True,
-            remark=remark,
-        )
+        yield from _bulk_figures(results.bulk)
+
+
+def _bulk_figures(bulk: Refilled) -> Iterator[Figure]:
+    samples = bulk.rounds.samples.get(SYNC, [])
+    remark = bulk.rounds.failures.get(SYNC, "")[:200]
+    for what, seconds, bound in (
+        ("refill of a lost table, from its plan to its verification", [each.repairing for each in samples], 25_000),
+        ("refill of a lost table, its check included", [each.seconds for each in samples], 20_000),
+    ):
+        speed = median([bulk.rows / second for second in seconds if second])
+        yield Figure(what, speed, "rows/s", bound, at_least=True, remark=remark)
+    yield Figure("peak memory of a refill", bulk.rounds.memory(SYNC), "MiB", 100)
+    alone, beside = (bulk.latencies.seconds.get(name, []) for name in (ALONE, SYNC))
+    remark = bulk.latencies.failures.get(SYNC, "")[:200]
+    yield Figure("writer p99 beside a refill ÷ alone", percentile(beside, 99) / percentile(alone, 99), "×", 2, remark=remark)
 
 
 def _relative(what: str, ratios: Sequence[float], bound: float, remark: str = "") -> Figure:
@@ -211,6 +219,7 @@ def writer_table(latencies: Latencies) -> list[list[str]]:
 _WAYS = {
     PLAN: "our plan (check mode: whole check, nothing written)",
     SYNC: "our repair (whole check, repair, verification)",
+    FROM_PLAN: "our repair from a plan (the check that wrote it not counted)",
     PT_CHECKSUM: "pt-table-checksum alone",
     PT_PLAIN: "pt-table-sync (scans by itself)",
     PT_REPLICATE: "pt-table-sync --replicate (after pt-table-checksum, not counted)",

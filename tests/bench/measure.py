@@ -84,6 +84,7 @@ class Sample:
     seconds: float
     memory: float = 0.0  # peak resident MiB; 0 where nobody asks
     processor: float = 0.0  # seconds of CPU, of the servers and the contender together
+    repairing: float = 0.0  # seconds of it after the plan was made
 
 
 Contender = Callable[[], Sample]

@@ -18,7 +18,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options, progress
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import (
     checksum,
     sync,
@@ -32,7 +32,10 @@ from .measure import ContenderFailed, peak_memory
 
 @dataclass(frozen=True)
 class Job:
-    """One operation on a pair, as plain values. *repair* are fields of options.Repair."""
+    """One operation on a pair, as plain values. *repair* are fields of options.Repair.
+
+    *plan_file*: what a check writes and a sync applies.
+    """
 
     operation: str  # checksum | plan | sync
     host: str
@@ -40,6 +43,7 @@ class Job:
     password: str
     database: str
     repair: dict[str, object] = field(default_factory=dict)
+    plan_file: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Outcome:
     differences: int
     changes: int
     problems: str
+    repairing: float = 0.0  # seconds of it from the finished plan to the end
 
 
 def job(pair: Topology, operation: str, database: str, **repair: object) -> Job:
@@ -117,9 +122,15 @@ def _main() -> None:
     servers = options.Servers(target=login)
     selection = options.Selection(databases=(wanted.database,))
     pace = options.Pace()
+    planned: list[float] = []
+
+    def listen(now: progress.Progress) -> None:
+        if now.stage == progress.REPAIR and not planned:
+            planned.append(time.monotonic())
+
     started = time.monotonic()
     if wanted.operation == "checksum":
-        checked = checksum.run(servers, selection, pace, sample_rows=10)
+        checked = checksum.run(servers, selection, pace, sample_rows=10, plan_file=wanted.plan_file)
         seconds, changes, tables, summary = (
             time.monotonic() - started,
             0,
@@ -129,7 +140,8 @@ def _main() -> None:
         failed = ""
     else:
         repair = options.Repair(**wanted.repair)  # type: ignore[arg-type]
-        synced = sync.run(servers, selection, pace, repair, 10, apply=wanted.operation == "sync")
+        apply = wanted.operation == "sync"
+        synced = sync.run(servers, selection, pace, repair, 10, apply, wanted.plan_file, listen)
         seconds, tables, summary = time.monotonic() - started, synced.tables, synced.summary
         changes, failed = synced.changes.total, synced.message or "" if synced.failed else ""
     problems = [f"{table.name}: {table.status} {table.message}" for table in tables if table.message]
@@ -140,6 +152,7 @@ def _main() -> None:
         differences=summary.missing + summary.extra + summary.different,
         changes=changes,
         problems=failed or "; ".join(problems[:3]),
+        repairing=started + seconds - planned[0] if planned else 0.0,
     )
     json.dump(asdict(outcome), sys.stdout)
 

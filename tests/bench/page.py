@@ -84,6 +84,11 @@ def _sections(results: Results) -> Iterator[str]:
     repairs = [*results.repairs, *([results.bulk] if results.bulk else [])]
     if repairs:
         yield "### Repair\n\n" + _table(figures.repair_table(repairs))
+    if results.bulk and results.bulk.latencies.seconds:
+        yield (
+            "### A writer beside a refill\n\nSingle-row updates of any row of the table that the target lost, a millisecond"
+            " apart.\n\n" + _table(figures.writer_table(results.bulk.latencies))
+        )
     if results.ansible and results.ansible.seconds("ansible"):
         seconds = median(results.ansible.seconds("ansible"))
         yield f"Ansible's own start, for one task on one host: {number(seconds, 's')}.\n"

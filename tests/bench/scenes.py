@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sandbox import Server
 
@@ -28,6 +28,7 @@ TOOLKIT = "pt-table-checksum"
 
 PLAN = "plan"
 SYNC = "sync"
+FROM_PLAN = "sync from a plan"
 PT_PLAIN = "pt-table-sync"
 PT_CHECKSUM = TOOLKIT
 PT_REPLICATE = "pt-table-sync --replicate"
@@ -133,7 +134,7 @@ def _for_a_while(contender: Contender, seconds: float) -> None:
 
 
 @contextmanager
-def _writing(server: Server, rows: int) -> Iterator[list[float]]:
+def _writing(server: Server, rows: int, binlog_format: str = "ROW") -> Iterator[list[float]]:
     """Change one row after the other, each in its own transaction, for the time of a block."""
     latencies: list[float] = []
     stop = threading.Event()
@@ -143,6 +144,7 @@ def _writing(server: Server, rows: int) -> Iterator[list[float]]:
             closing(server.connect(database=DATABASE)) as connection,
             connection.cursor() as cursor,
         ):
+            cursor.execute(f"SET SESSION binlog_format = '{binlog_format}'")
             while not stop.is_set():
                 row = random.randint(1, rows)
                 started = time.monotonic()
@@ -220,6 +222,7 @@ def _repairers(on: Stage, dataset: Dataset, rows: int) -> dict[str, Contender]:
 
     contenders: dict[str, Contender] = {
         PLAN: plan,
+        FROM_PLAN: repaired_by(lambda: _from_plan(on, rows)),
         SYNC: repaired_by(lambda: _sync(on, "sync", rows)),
     }
     toolkit = on.toolkit
@@ -249,16 +252,32 @@ def _repairers(on: Stage, dataset: Dataset, rows: int) -> dict[str, Contender]:
     return contenders
 
 
-def _sync(on: Stage, operation: str, expected: int) -> Sample:
+def _sync(on: Stage, operation: str, expected: int, plan_file: str = "") -> Sample:
     with tempfile.TemporaryDirectory() as journals:
-        outcome = ours.run(ours.job(on.pair, operation, DATABASE, undo_dir=journals, **_UNBOUNDED))
+        wanted = ours.job(on.pair, operation, DATABASE, undo_dir=journals, **_UNBOUNDED)
+        outcome = ours.run(replace(wanted, plan_file=plan_file))
     if outcome.changes != expected:
         raise ContenderFailed(f"{operation}: {outcome.changes} changes, not {expected}")
-    return Sample(outcome.seconds, outcome.memory)
+    return Sample(outcome.seconds, outcome.memory, repairing=outcome.repairing)
 
 
-def bulk(on: Stage) -> Repaired:
-    """Refill a table that the target lost."""
+def _from_plan(on: Stage, expected: int) -> Sample:
+    """Apply a plan; making it is not counted, as pt-table-checksum is not for pt-table-sync --replicate."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan_file = f"{folder}/plan"
+        ours.run(replace(ours.job(on.pair, "checksum", DATABASE), plan_file=plan_file))
+        return _sync(on, "sync", expected, plan_file)
+
+
+@dataclass(frozen=True)
+class Refilled(Repaired):
+    """A lost table refilled: alone, and beside a writer of all of its rows."""
+
+    latencies: Latencies = field(default_factory=Latencies)
+
+
+def bulk(on: Stage) -> Refilled:
+    """Refill a table that the target lost; then once more while a writer is watched."""
     with loaded(on, "1m12") as dataset:
 
         def refill() -> Sample:
@@ -269,7 +288,18 @@ def bulk(on: Stage) -> Repaired:
 
         rounds = in_turn({SYNC: refill}, 1)
         tell(rounds)
-        return Repaired(dataset.rows, rounds)
+        found = Latencies()
+        # Statements: a changed row that the target lacks would stop a link that carries rows.
+        with _writing(on.pair.a, dataset.rows, "STATEMENT") as found.seconds[ALONE]:
+            time.sleep(on.scale.writing_seconds)
+        on.pair.wait(600)
+        with _writing(on.pair.a, dataset.rows, "STATEMENT") as found.seconds[SYNC]:
+            try:
+                refill()
+            except ContenderFailed as error:
+                found.failures[SYNC] = str(error)
+        on.pair.wait(600)
+        return Refilled(dataset.rows, rounds, found)
 
 
 # -- Ansible ---------------------------------------------------------------------------------------
