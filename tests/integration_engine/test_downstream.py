@@ -80,12 +80,12 @@ def test_every_replica_runs_and_is_equal_afterwards(tmp_path, flavor, binlog_for
 def test_work_waits_for_every_replica_of_both_servers(tmp_path, flavor):
     with co_masters(flavor, "STATEMENT") as pair:
         below, sibling, _good = family(pair)
-        hasty = options.Pace(max_lag=1, max_runtime=4)
+        hasty = options.Pace(max_lag=1, max_runtime=2)
         for server in (below, sibling):
             with closing(server.connect()) as holder:
                 holder.cursor().execute("LOCK TABLES d.t WRITE")
                 pair.a.execute(f"INSERT INTO d.t VALUES ({80 + server.port % 2}, NULL, 'new')", database="d")
-                time.sleep(3)
+                time.sleep(2.5)
                 held = run(pair, tmp_path, "refuse", hasty)
             assert [(table.status, table.reason) for table in held.tables] == [("undecided", "max_runtime")], held
             pair.wait()
