@@ -165,8 +165,9 @@ def read_identity(session: Session) -> str:
 
     Clones may share server_id and, badly made, the uuid; then host, port and data directory tell them apart.
     """
-    found = session.variables(("server_id", "server_uuid", "server_uid", "hostname", "port", "datadir"))
-    return ", ".join(f"{name} {value}" for name, value in sorted(found.items()) if value)
+    names = ["server_id", "hostname", "port", "datadir"] + ([] if session.dialect.is_mariadb else ["server_uuid"])
+    found = session.record("SELECT " + ", ".join(f"@@global.{name} AS {name}" for name in names))
+    return ", ".join(f"{name} {value}" for name, value in found.items())
 
 
 def _binlog_filters(session: Session) -> str:

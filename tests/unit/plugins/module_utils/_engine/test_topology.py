@@ -297,10 +297,11 @@ def test_every_further_connection_must_reach_the_same_server(monkeypatch):
         role, endpoint, closed = "source", Endpoint(host="proxy"), False
 
         def __init__(self, **found):
-            self.found = {"server_id": "1", "hostname": "db1", "port": "3306", "datadir": "/data/", **found}
+            self.found = {"server_id": "1", "hostname": "db1", "port": "3306", "datadir": "/data/", "server_uuid": "u1", **found}
+            self.dialect = MYSQL97
 
-        def variables(self, names):
-            return {name: value for name, value in self.found.items() if name in tuple(names)}
+        def record(self, sql):
+            return {name: value for name, value in self.found.items() if f"@@global.{name}" in sql}
 
         def close(self):
             self.closed = True
