@@ -48,6 +48,33 @@ options:
     type: path
 """
 
+    PROGRESS = r"""
+options:
+  progress:
+    description:
+      - Show lines with the progress while the module runs. Runs shorter than O(progress_interval) show none.
+      - "The action plugin of the same name shows them: the table, the share done, rows a second, the time left, what was
+        found so far, and what the work waits for. They appear at once on the terminal and in the job log of AWX, also in check
+        mode. Not for tasks with C(async) or C(no_log), and not where the output of Ansible is JSON."
+      - The module ends, at the next safe moment, when Ansible is interrupted, when the C(timeout) of the task is over, or
+        when nothing was heard of the controller for a minute. V(false) turns this off as well.
+    type: bool
+    default: true
+    version_added: 0.1.0
+  progress_interval:
+    description:
+      - Seconds between two lines, and before the first, at least 1. After a quarter of an hour they come more seldom, up to one
+        a minute, so that the log of a run of hours remains readable.
+    type: float
+    default: 10.0
+    version_added: 0.1.0
+  _live:
+    description:
+      - Where the module and its action plugin meet. Not for users, the action plugin replaces whatever is given.
+    type: dict
+    version_added: 0.1.0
+"""
+
     STATE = r"""
 options:
   state_file:

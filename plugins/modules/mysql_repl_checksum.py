@@ -56,6 +56,7 @@ extends_documentation_fragment:
   - comaster.mysql_repl.pace
   - comaster.mysql_repl.pace.fence
   - comaster.mysql_repl.pace.state
+  - comaster.mysql_repl.pace.progress
 notes:
   - "Rights of the account, on MySQL: C(SELECT, TRIGGER) on the data, C(REPLICATION CLIENT, PROCESS) on C(*.*); on MariaDB:
     C(SELECT, TRIGGER) on the data, C(BINLOG MONITOR, SLAVE MONITOR, PROCESS) on C(*.*). On both servers."
@@ -376,6 +377,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils import _arguments as arguments
+from ansible_collections.comaster.mysql_repl.plugins.module_utils import _live as live
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._module import never, run_module
 
@@ -403,20 +405,23 @@ def main() -> None:
             **arguments.plan_spec(),
             **arguments.sample_spec(),
             "fail_on_drift": {"type": "bool", "default": False},
+            **live.spec(),
         },
         supports_check_mode=True,
     )
-    run_module(
-        module,
-        lambda servers, params: checksum.run(
-            servers,
-            arguments.selection(params),
-            arguments.pace(params),
-            arguments.sample_rows(params),
-            arguments.plan_file(params),
-        ),
-        failure=drift if module.params["fail_on_drift"] else never,
-    )
+    with live.watched(module) as listener:
+        run_module(
+            module,
+            lambda servers, params: checksum.run(
+                servers,
+                arguments.selection(params),
+                arguments.pace(params),
+                arguments.sample_rows(params),
+                arguments.plan_file(params),
+                listener=listener,
+            ),
+            failure=drift if module.params["fail_on_drift"] else never,
+        )
 
 
 if __name__ == "__main__":

@@ -110,6 +110,7 @@ extends_documentation_fragment:
   - comaster.mysql_repl.selection
   - comaster.mysql_repl.pace
   - comaster.mysql_repl.pace.fence
+  - comaster.mysql_repl.pace.progress
   - comaster.mysql_repl.limits
 notes:
   - "Rights of the account, on MySQL: C(SELECT, TRIGGER) on the data, C(REPLICATION CLIENT, PROCESS) on C(*.*); on MariaDB:
@@ -534,6 +535,7 @@ option:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils import _arguments as arguments
+from ansible_collections.comaster.mysql_repl.plugins.module_utils import _live as live
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._module import run_module
 
@@ -551,21 +553,24 @@ def main() -> None:
             "downstream": {"type": "str", "choices": ["refuse", "idempotent"], "default": "refuse"},
             "method": {"type": "str", "choices": ["auto", "shadow", "row"], "default": "auto"},
             "allow_triggers": {"type": "bool", "default": False},
+            **live.spec(),
         },
         supports_check_mode=True,
     )
-    run_module(
-        module,
-        lambda servers, params: sync.run(
-            servers,
-            arguments.selection(params),
-            arguments.pace(params),
-            arguments.repair(params),
-            arguments.sample_rows(params),
-            apply=not module.check_mode,
-            plan_file=arguments.plan_to_apply(params),
-        ),
-    )
+    with live.watched(module) as listener:
+        run_module(
+            module,
+            lambda servers, params: sync.run(
+                servers,
+                arguments.selection(params),
+                arguments.pace(params),
+                arguments.repair(params),
+                arguments.sample_rows(params),
+                apply=not module.check_mode,
+                plan_file=arguments.plan_to_apply(params),
+                listener=listener,
+            ),
+        )
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ extends_documentation_fragment:
   - comaster.mysql_repl.connection
   - comaster.mysql_repl.source
   - comaster.mysql_repl.pace.fence
+  - comaster.mysql_repl.pace.progress
   - comaster.mysql_repl.limits
 notes:
   - "Rights of the account, on MySQL: C(SELECT, TRIGGER) on the data, C(REPLICATION CLIENT, PROCESS) on C(*.*); on MariaDB:
@@ -169,6 +170,7 @@ option:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils import _arguments as arguments
+from ansible_collections.comaster.mysql_repl.plugins.module_utils import _live as live
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import undo
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._module import run_module
 
@@ -180,21 +182,24 @@ def main() -> None:
             **arguments.fence_spec(),
             **arguments.limits_spec(),
             "undo_file": {"type": "path", "required": True},
+            **live.spec(),
         },
         supports_check_mode=True,
     )
-    run_module(
-        module,
-        lambda servers, params: undo.run(
-            servers,
-            arguments.undo_file(params),
-            arguments.limit(params, "max_changes", 0),
-            arguments.limit(params, "max_deletes", 0),
-            arguments.limit(params, "batch_rows", 1),
-            arguments.undo_dir(params),
-            apply=not module.check_mode,
-        ),
-    )
+    with live.watched(module) as listener:
+        run_module(
+            module,
+            lambda servers, params: undo.run(
+                servers,
+                arguments.undo_file(params),
+                arguments.limit(params, "max_changes", 0),
+                arguments.limit(params, "max_deletes", 0),
+                arguments.limit(params, "batch_rows", 1),
+                arguments.undo_dir(params),
+                apply=not module.check_mode,
+                listener=listener,
+            ),
+        )
 
 
 if __name__ == "__main__":

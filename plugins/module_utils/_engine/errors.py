@@ -52,6 +52,13 @@ class Undecided(ReplError):
     """No verdict is possible within the limits given (law 3 of the safety model)."""
 
 
+class Interrupted(Undecided):
+    """The run was told to end; ``reason`` says by whom. What it had done until then is complete."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("interrupted", f"The run was ended early: {reason}.", "Nothing more was begun; run it again.")
+
+
 class ServerError(ReplError):
     """A statement failed on a server. ``errno`` is the server's error number (0: the connection)."""
 

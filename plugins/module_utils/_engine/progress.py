@@ -5,7 +5,7 @@
 """How far a run is, told while it goes on to whoever wants to know, and who may end it there.
 
 A listener is called between two pieces of work, about twice a second or more often, in the thread that runs the operation,
-while no row is locked. What it does must be quick. It may raise Undecided to end the run: whatever has been logged by then
+while no row is locked. What it does must be quick. It may raise Interrupted to end the run: whatever has been logged by then
 is complete, nothing more is begun.
 """
 

@@ -23,7 +23,7 @@ from .arrival import drain, wanting
 from .collisions import Collisions
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
 from .constraints import Constraints
-from .errors import LockConflict, ReplError, ServerError, TableProblem
+from .errors import LockConflict, ReplError, ServerError, TableProblem, Undecided
 from .journal import Writer
 from .keyspace import KeySpace
 from .outcome import Skipped, TableRepair
@@ -78,7 +78,7 @@ def repair_table(
     ``source_lock`` and ``source_log`` are two sessions to the source, used for nothing else meanwhile. ``fence`` drains
     replication both ways, ``check_links`` raises when a link is broken. ``spare_deletes``: rows planned otherwise that
     may be deleted because the source has deleted them meanwhile. ``reached`` is told the rows done, before each batch, and
-    may raise a ReplError to end it there. Raises before anything is written: TableProblem,
+    may raise Undecided to end it there. Raises before anything is written: TableProblem,
     Refusal ``journal_unwritable`` or ``broken_link``, ServerError. What goes wrong later is in the result.
     """
     _refuse_unsafe(table)
@@ -227,11 +227,10 @@ class _Run:
                 self._verify(tried)
                 at_once, logged, tried = min(2 * at_once, _MAX_BATCHES_AT_ONCE), 0, []
             try:
-                self.reached(sum(self.counts.values()))
-            except ReplError:
+                tried += [(job.id, job.key) for job in self._batch(batch)]
+            except Undecided:  # told to end
                 self._verify(tried)
                 raise
-            tried += [(job.id, job.key) for job in self._batch(batch)]
             logged += 1
         self._verify(tried)
 
@@ -247,6 +246,7 @@ class _Run:
 
     def _batch(self, jobs: t.Sequence[_Job], attempt: int = 1) -> list[_Job]:
         """Log one batch; returns the jobs to verify: all but those put off or skipped."""
+        self.reached(sum(self.counts.values()))
         theirs = read_rows(self.target, self.table, [job.key for job in jobs])
         free = self._free_of_collisions(jobs)
         if not free:

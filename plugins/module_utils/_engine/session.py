@@ -13,12 +13,13 @@ from __future__ import annotations
 import socket
 import ssl
 import typing as t
-from contextlib import contextmanager
+import weakref
+from contextlib import contextmanager, suppress
 
 from . import dialect as dialects
 from . import wire
 from .endpoint import Endpoint, refused, tls_context
-from .errors import AccessDenied, LockConflict, LostConnection, ServerError
+from .errors import AccessDenied, LockConflict, LostConnection, ReplError, ServerError
 from .wire import Row
 
 try:
@@ -89,6 +90,10 @@ _LOCK_CONFLICT = frozenset({1205, 1213})
 _DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 3955})
 
 
+# What kill_all() ends.
+_open: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
 class Session:
     """One connection to one server with fixed settings. Use as a context manager; never shared by threads."""
 
@@ -97,6 +102,7 @@ class Session:
         self.dialect = dialect
         self.role = role
         self.endpoint = endpoint
+        _open.add(self)
 
     def __enter__(self) -> Session:
         return self
@@ -116,6 +122,7 @@ class Session:
 
     def close(self) -> None:
         """Close the connection; what was not committed is rolled back by the server."""
+        _open.discard(self)
         # close() would send COM_QUIT first and could block on a stalled server.
         self._connection._force_close()
 
@@ -259,6 +266,16 @@ def connect(endpoint: Endpoint, role: str) -> Session:
         session.close()
         raise
     return session
+
+
+def kill_all() -> None:
+    """Let the servers end every open session, whatever statement it is at; for another thread than the sessions' own.
+
+    An account may end its own sessions without any right. A server that cannot be reached is left alone.
+    """
+    for session in list(_open):
+        with suppress(ReplError), connect(session.endpoint, session.role) as other:
+            other.execute(f"KILL {session.connection_id}")
 
 
 def _settle(session: Session, connection: t.Any) -> None:

@@ -50,7 +50,7 @@ def spec(role: str, monkeypatch: pytest.MonkeyPatch) -> Spec:
     monkeypatch.setattr(OF_ROLE[role], "AnsibleModule", catch)
     with pytest.raises(Caught):
         OF_ROLE[role].main()
-    return {name: option for name, option in given.items() if name not in CONNECTION}
+    return {name: option for name, option in given.items() if name not in CONNECTION and not name.startswith("_")}
 
 
 def read(role: str, name: str) -> t.Any:

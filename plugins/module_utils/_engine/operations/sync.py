@@ -220,9 +220,9 @@ def _apply(
         # First: what the source gets may be what rows of the plan rest on, and what is wanted most.
         given, broken = _adopt(connections, plans, repair, writer, fence, links)
         for plan in by_rows.in_order(plans):
-            meter.table(plan.table.name, len(plan.changes))
             result = given.get(plan.table.name, TableRepair(verified=True))
             try:
+                meter.table(plan.table.name, len(plan.changes))
                 if plan.changes and not broken:
                     with connections.new_source() as lock, connections.new_source() as log:
                         sessions = (lock, log, connections.target)

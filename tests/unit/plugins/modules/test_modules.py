@@ -54,8 +54,10 @@ class Engine:
         self.report = report
         self.arguments: tuple[t.Any, ...] = ()
         self.options: dict[str, t.Any] = {}
+        self.listener: t.Any = None
 
     def run(self, *arguments: t.Any, **options: t.Any) -> Report:
+        self.listener = options.pop("listener", None)
         self.arguments, self.options = arguments, options
         return self.report
 
