@@ -87,9 +87,15 @@ def test_one_report_for_many_pairs_also_of_a_run_that_failed(two_pairs: Site, fo
 def test_a_report_of_repairs_host_after_host(two_pairs: Site, folder: Path) -> None:
     site = two_pairs
     site.drift()
-    extra = {"mysql_repl_report_formats": "json,\nhtml", "mysql_repl_report_name": "nightly", "mysql_repl_report_mode": ""}
+    extra = {
+        "mysql_repl_report_formats": "json,\nhtml",
+        "mysql_repl_report_name": "nightly",
+        "mysql_repl_report_mode": "",
+        "mysql_repl_report_host": "server1",
+    }
     run = site.play(SERIAL, "-e", json.dumps(extra))
     assert run.returncode == 0
+    assert "server1 -> server1" in run.output
     assert sorted(path.name for path in folder.iterdir()) == ["nightly.html", "nightly.json"]
     said = json.loads((folder / "nightly.json").read_text())
     first, second = said["pairs"]

@@ -4,6 +4,15 @@ GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://w
 SPDX-License-Identifier: GPL-3.0-or-later
 */
 "use strict";
+const openTarget = () => {
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  if (target) {
+    target.querySelector("details").open = true;
+    target.scrollIntoView();
+  }
+};
+addEventListener("hashchange", openTarget);
+openTarget();
 for (const card of document.querySelectorAll(".list")) {
   const tools = card.querySelector(".tools"), search = tools.querySelector("input"), shown = tools.querySelector("output");
   const same = card.querySelector("details.same"), items = [...card.querySelectorAll("li[data-status]")];
