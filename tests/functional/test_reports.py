@@ -95,7 +95,7 @@ def test_a_report_of_repairs_host_after_host(two_pairs: Site, folder: Path) -> N
     }
     run = site.play(SERIAL, "-e", json.dumps(extra))
     assert run.returncode == 0
-    assert "server1 -> server1" in run.output
+    assert "[server4 -> server1]" in run.output
     assert sorted(path.name for path in folder.iterdir()) == ["nightly.html", "nightly.json"]
     said = json.loads((folder / "nightly.json").read_text())
     first, second = said["pairs"]
