@@ -129,7 +129,7 @@ def test_table_that_cannot_be_repaired_is_left_alone_and_the_others_repaired(sit
     result = site.module("sync", databases=["sakila"], undo_dir=str(site.undo_dir))
     assert result["failed"] is True
     assert "sakila.notes" in result["msg"]
-    assert result["changes"] == {"inserted": 3, "updated": 0, "deleted": 0, "skipped": 0}
+    assert result["changes"] == {"inserted": 3, "updated": 0, "deleted": 0, "adopted": 0, "skipped": 0}
     assert {t["table"]: t["reason"] for t in result["tables"]}["notes"] == "engine_not_transactional"
     site.pair.wait()
     assert site.contents(site.source) == good

@@ -138,7 +138,7 @@ def test_sync_returns_what_it_did(site: Site) -> None:
     result = site.module("sync", databases=["sakila"], undo_dir=str(site.undo_dir))
     assert not result.get("failed")
     assert result["changed"] is True
-    assert result["changes"] == {"inserted": 1, "updated": 7, "deleted": 1, "skipped": 0}
+    assert result["changes"] == {"inserted": 1, "updated": 7, "deleted": 1, "adopted": 0, "skipped": 0}
     assert result["verified"] is True
     assert any(s.startswith("DELETE FROM `sakila`.`film` ") for s in result["statements"])
     assert Path(result["undo_file"]).parent == site.undo_dir
@@ -151,7 +151,7 @@ def test_sync_keeps_extra_rows_when_told(site: Site) -> None:
     site.drift()
     result = site.module("sync", databases=["sakila"], extra_rows="keep", max_deletes=0, undo_dir=str(site.undo_dir))
     assert not result.get("failed")
-    assert result["changes"] == {"inserted": 1, "updated": 7, "deleted": 0, "skipped": 1}
+    assert result["changes"] == {"inserted": 1, "updated": 7, "deleted": 0, "adopted": 0, "skipped": 1}
     site.pair.wait()
     titles = site.target.query("SELECT title FROM sakila.film WHERE film_id IN (17, 6000) ORDER BY 1")
     assert titles == [("FILM Ünö 17",), ("GHOST",)]
