@@ -213,8 +213,10 @@ class _Comparison:
         for strip in strips:
             if strip.differs:
                 here, there = next(read)
-                for key, place in (*_places(here, there), *_places(there, here)):
-                    suspects[key] = (before + place * strip.ours.rows) / total
+                for side, others in ((here, set(there)), (there, set(here))):
+                    for place, pair in enumerate(side):
+                        if pair not in others:
+                            suspects[(pair.partition(b":")[0],)] = (before + place / len(side) * strip.ours.rows) / total
             before += strip.ours.rows
         return suspects
 

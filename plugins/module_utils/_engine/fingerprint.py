@@ -81,31 +81,26 @@ class Fingerprint:
                 found[int(place or 0)] = BucketSum(int(rows or 0), digest or b"")
         return list(found.values())
 
-    def rows_of_strips(self, session: Session, spans: t.Sequence[KeyRange]) -> list[dict[Row, bytes]]:
-        """The fingerprint of each row of several ranges, by key. Only for a key that is one integer. Raises ServerError.
+    def rows_of_strips(self, session: Session, spans: t.Sequence[KeyRange]) -> list[list[bytes]]:
+        """Every row of several ranges as ``key:fingerprint``. Only for a key that is one integer. Raises ServerError.
 
-        The rows of a range come as one value: the driver takes apart a value in a fraction of the time of as many rows.
+        The rows of a range come as one value: to take it apart costs a fraction of what the driver needs for as many rows.
         """
         (key,) = self.space.columns
-        packed: dict[int, tuple[bytes | None, bytes | None]] = {
-            int(place or 0): (rows, values)
-            for place, rows, values in session.rows(
-                " UNION ALL ".join(
-                    f"SELECT {place}, COUNT(*), GROUP_CONCAT({key.sql}, ':', LEFT({self._row_digest}, 32))"
-                    f" FROM {self.space.rows_in_order} WHERE {self._condition(span)}"
-                    for place, span in enumerate(spans)
-                )
+        found: list[list[bytes]] = [[] for _span in spans]
+        for place, rows, values in session.rows(
+            " UNION ALL ".join(
+                f"SELECT {place}, COUNT(*), GROUP_CONCAT({key.sql}, ':', LEFT({self._row_digest}, 32))"
+                f" FROM {self.space.rows_in_order} WHERE {self._condition(span)}"
+                for place, span in enumerate(spans)
             )
-        }
-        found: list[dict[Row, bytes]] = []
-        for place, span in enumerate(spans):
-            rows, values = packed[place]
-            pairs = [pair.split(b":") for pair in values.split(b",")] if values else []
-            if len(pairs) == int(rows or 0) and all(len(pair) == 2 and len(pair[1]) == 32 for pair in pairs):
-                found.append({(number,): digest for number, digest in pairs})
-            else:  # cut short at the server's max_allowed_packet
-                whole = self.rows(session, span, 1, frozenset())
-                found.append({row: digest.hex().encode() for row, digest in whole.items()})
+        ):
+            pairs = values.split(b",") if values else []
+            if len(pairs) != int(rows or 0) or (pairs and len(pairs[-1].partition(b":")[2]) != 32):
+                # Cut short at the server's max_allowed_packet.
+                whole = self.rows(session, spans[int(place or 0)], 1, frozenset())
+                pairs = [(row[0] or b"") + b":" + digest.hex().encode() for row, digest in whole.items()]
+            found[int(place or 0)] = pairs
         return found
 
     def rows(self, session: Session, span: KeyRange, buckets: int, chosen: frozenset[int]) -> dict[Row, bytes]:
