@@ -112,7 +112,7 @@ class Examiner:
             lower, found = checkpoint
             tally.resume(found)
         pending: dict[Row, float] = {}
-        at_once = max(20, table.rows_within(_BYTES_AT_ONCE, _SUSPECTS_AT_ONCE))
+        at_once = _rows_at_once(table)
         for chunk in compare.compare(hands, larger, prints, estimate, self.pace.chunk_time, self.may_go_on, lower):
             tally.chunks += 1
             pending.update((key, tally.rows + place * chunk.rows) for key, place in chunk.suspects.items())
@@ -145,11 +145,17 @@ class Examiner:
         rows = multiset.Rows(table, columns, self.wanted.where, self.wanted.float_precision)
         estimate = max(table.rows_estimate, target_table.rows_estimate)
         found = multiset.scan(lane, rows, estimate)
+        at_once = _rows_at_once(table)
         tally.chunks, tally.rows = 1, found.rows
-        for start in range(0, len(found.suspects), _SUSPECTS_AT_ONCE):
-            some = found.suspects[start : start + _SUSPECTS_AT_ONCE]
-            tally.add(multiset.confirm(lane, rows, some, self.fence))
-            self.meter.reached(tally.rows, tally.total)
+        for suspects in found.suspects:
+            for start in range(0, len(suspects), at_once):
+                tally.add(multiset.confirm(lane, rows, suspects[start : start + at_once], self.fence))
+                self.meter.reached(tally.rows, tally.total)
+
+
+def _rows_at_once(table: Table) -> int:
+    """How many suspected rows are read again together."""
+    return max(20, table.rows_within(_BYTES_AT_ONCE, _SUSPECTS_AT_ONCE))
 
 
 _LEFT_OUT = frozenset({"view", "sequence"})

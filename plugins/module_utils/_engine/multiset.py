@@ -36,6 +36,35 @@ _MAX_READINGS = 20
 
 
 @dataclass(frozen=True)
+class Copies:
+    """One row value and how many rows have it."""
+
+    row: Row
+    number: int
+
+
+_NONE = Copies((), 0)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """The copies of one row value on each side."""
+
+    ours: Copies
+    theirs: Copies
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """How many on the source and on the target."""
+        return self.ours.number, self.theirs.number
+
+    @property
+    def are_equal(self) -> bool:
+        """Whether both sides have as many."""
+        return self.ours.number == self.theirs.number
+
+
+@dataclass(frozen=True)
 class Rows:
     """The rows of a table without a key, as both servers can count them."""
 
@@ -60,15 +89,14 @@ class Rows:
         found = session.rows(f"SELECT {self.digest}, COUNT(*) FROM {self.table.name.sql}{self._where(within)} GROUP BY 1")
         return Counter({digest: int(copies or 0) for digest, copies in found if digest is not None})
 
-    def read(self, session: Session, digests: t.Sequence[bytes]) -> dict[bytes, list[Row]]:
-        """The rows behind digests, all columns, in any order. Raises ServerError."""
-        wanted = ", ".join(sqltext.hex_literal(digest) for digest in digests)
+    def read(self, session: Session, digests: t.Sequence[bytes]) -> dict[bytes, Copies]:
+        """How many rows there are of each of these digests, and one of them, all columns. Raises ServerError."""
         shown = ", ".join(codec.read_expression(column) for column in self.table.stored_columns)
-        found: dict[bytes, list[Row]] = {digest: [] for digest in digests}
-        for row in session.rows(f"SELECT {self.digest}, {shown} FROM {self.table.name.sql} WHERE {self.digest} IN ({wanted})"):
-            if row[0] is not None:
-                found[row[0]].append(row[1:])
-        return found
+        # One row stands for all of its group: sessions run without ONLY_FULL_GROUP_BY.
+        found = session.rows(
+            f"SELECT {self.digest}, COUNT(*), {shown} FROM {self.table.name.sql}{self._where(self.equal_to(digests))} GROUP BY 1"
+        )
+        return {row[0]: Copies(row[2:], int(row[1] or 0)) for row in found if row[0] is not None}
 
     def count(self, session: Session, digests: t.Sequence[bytes], lock: str = "") -> dict[bytes, int]:
         """How many rows there are of each of these digests; ``lock`` is appended to the query. Raises ServerError."""
@@ -110,24 +138,27 @@ class Rows:
 
 @dataclass(frozen=True)
 class Scan:
-    """What the first pass found: rows of the source, and digests of row values whose number of copies may differ."""
+    """What the first pass found: rows of the source, and digests of row values whose number of copies may differ, in groups."""
 
     rows: int
-    suspects: tuple[bytes, ...]
+    suspects: t.Iterator[list[bytes]]
 
 
 def scan(lane: Lane, rows: Rows, estimate: int) -> Scan:
-    """Compare the whole table on both servers at once. Raises ServerError."""
+    """Compare the whole table on both servers at once; looks into what differs as the groups are taken. Raises ServerError."""
     buckets = min(_MAX_BUCKETS, estimate // _BUCKET_ROWS + 1)
     ours, theirs = lane.both(lambda session: rows.sums(session, buckets))
     differing = sorted(bucket for bucket in ours.keys() | theirs.keys() if ours.get(bucket) != theirs.get(bucket))
-    suspects: list[bytes] = []
-    step = max(1, _VALUES_IN_MEMORY // _BUCKET_ROWS)
-    for start in range(0, len(differing), step):
-        some = differing[start : start + step]
-        here, there = lane.both(lambda session, some=some: rows.copies(session, buckets, some))  # type: ignore[misc]
-        suspects.extend(digest for digest in here.keys() | there.keys() if here[digest] != there[digest])
-    return Scan(sum(bucket.rows for bucket in ours.values()), tuple(suspects))
+
+    def suspects() -> t.Iterator[list[bytes]]:
+        largest = max([side[bucket].rows for side in (ours, theirs) for bucket in differing if bucket in side], default=1)
+        step = max(1, _VALUES_IN_MEMORY // max(1, largest))
+        for start in range(0, len(differing), step):
+            some = differing[start : start + step]
+            here, there = lane.both(lambda session, some=some: rows.copies(session, buckets, some))  # type: ignore[misc]
+            yield [digest for digest in here.keys() | there.keys() if here[digest] != there[digest]]
+
+    return Scan(sum(bucket.rows for bucket in ours.values()), suspects())
 
 
 def confirm(lane: Lane, rows: Rows, suspects: t.Sequence[bytes], fence: t.Callable[[], None]) -> list[Difference]:
@@ -138,16 +169,16 @@ def confirm(lane: Lane, rows: Rows, suspects: t.Sequence[bytes], fence: t.Callab
     if not suspects:
         return []
     verdicts: dict[bytes, Difference] = {}
-    pending = _read_both(lane, rows, suspects)
+    pending = _read_both(lane, rows, list(suspects))
     stable = dict.fromkeys(pending, 0)
     for _reading in range(_MAX_READINGS):
-        pending = {digest: counted for digest, counted in pending.items() if counted.ours != counted.theirs}
+        pending = {digest: counted for digest, counted in pending.items() if not counted.are_equal}
         if not pending:
             return list(verdicts.values())
         fence()
         again = _read_both(lane, rows, list(pending))
         for digest, counted in again.items():
-            stable[digest] = stable[digest] + 1 if counted == pending[digest] else 0
+            stable[digest] = stable[digest] + 1 if counted.numbers == pending[digest].numbers else 0
             if stable[digest] >= _STABLE_READINGS:
                 verdicts[digest] = _difference(counted, digest if rows.are_exact else b"")
         pending = {digest: counted for digest, counted in again.items() if stable[digest] < _STABLE_READINGS}
@@ -158,31 +189,19 @@ def confirm(lane: Lane, rows: Rows, suspects: t.Sequence[bytes], fence: t.Callab
     )
 
 
-@dataclass(frozen=True)
-class _Counted:
-    """One row value and its copies on each side."""
-
-    row: Row | None
-    ours: int
-    theirs: int
-
-
 def _difference(counted: _Counted, digest: bytes) -> Difference:
-    row = t.cast(Row, counted.row)
+    row = (counted.ours if counted.ours.number else counted.theirs).row
     return Difference(
-        kind=MISSING if counted.ours > counted.theirs else EXTRA,
+        kind=MISSING if counted.ours.number > counted.theirs.number else EXTRA,
         key=row,
-        source=row if counted.ours else None,
-        target=row if counted.theirs else None,
-        source_copies=counted.ours,
-        target_copies=counted.theirs,
+        source=row if counted.ours.number else None,
+        target=row if counted.theirs.number else None,
+        source_copies=counted.ours.number,
+        target_copies=counted.theirs.number,
         digest=digest,
     )
 
 
 def _read_both(lane: Lane, rows: Rows, digests: t.Sequence[bytes]) -> dict[bytes, _Counted]:
     ours, theirs = lane.both(lambda session: rows.read(session, digests))
-    return {
-        digest: _Counted(next(iter(ours[digest] or theirs[digest]), None), len(ours[digest]), len(theirs[digest]))
-        for digest in digests
-    }
+    return {digest: _Counted(ours.get(digest, _NONE), theirs.get(digest, _NONE)) for digest in digests}
