@@ -327,3 +327,107 @@ def test_siblings_get_the_rows_and_nobody_below_notices(tmp_path):
         assert image(pair.b, "brain") == image(below, "brain") == merged
         assert set(merged["bill"]) ^ set(image(sibling, "brain")["bill"]) == {(b"c", b"16"), (b"c", b"3")}
         assert image(sibling, "brain")["customer"] == merged["customer"]
+
+
+SHOWN = {"customer": ("id", "mail", "boss", "n", "twice", "changed"), "bill": ("name", "customer")}
+IN_QUOTES = {"mail", "changed", "name"}
+
+
+def as_shown(table, row):
+    """A row of an image as a diff writes its values, by column."""
+    return {
+        column: "NULL"
+        if value is None
+        else "'" + value.decode().replace("'", "''") + "'"
+        if column in IN_QUOTES
+        else value.decode()
+        for column, value in zip(SHOWN[table], row)
+    }
+
+
+def lines(text):
+    """The rows of one side of a diff: what is shown, by column."""
+    return [dict(part.split("=", 1) for part in line.split(" | ")) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("flavor", FLAVORS[:2])
+@pytest.mark.parametrize("repair", [MERGE, options.Repair(conflict="skip")], ids=["merge", "skip"])
+def test_what_check_mode_shows_is_what_apply_does(pairs, fresh_database, tmp_path, flavor, repair):
+    """Row for row against the raw tables of both servers; and the statements shown, run by hand on copies, do the same."""
+    pair = pairs(flavor, **ZONES)
+    with fresh_database(pair) as database:
+        ours, theirs = split(pair, database)
+        preview = run(pair, database, tmp_path, repair, apply=False)
+        by_hand = {}
+        for server in (pair.a, pair.b):
+            copy = f"{database}_copy"
+            made = []
+            for table, columns in SHOWN.items():
+                stored = ", ".join(column for column in columns if column != "twice")
+                made += [
+                    f"CREATE TABLE {copy}.{table} LIKE {database}.{table}",
+                    f"INSERT INTO {copy}.{table} ({stored}) SELECT {stored} FROM {database}.{table}",
+                ]
+            documented = "SET time_zone='+00:00', sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', foreign_key_checks=0"
+            typed = [text.replace(f"`{database}`", f"`{copy}`") for text in preview.statements]
+            server.execute([f"CREATE DATABASE {copy}", *made, documented, *typed], logged=False)
+            by_hand[server] = image(server, copy)
+            server.execute(f"DROP DATABASE {copy}", logged=False)
+
+        result = run(pair, database, tmp_path, repair)
+        assert not result.failed, result.message
+        assert (result.changes, result.diff, result.statements) == (preview.changes, preview.diff, preview.statements)
+        pair.wait()
+        after = {"source": image(pair.a, database), "target": image(pair.b, database)}
+        assert by_hand == {pair.a: after["source"], pair.b: after["target"]}
+
+        changed = {"source": ours, "target": theirs}
+        shown = 0
+        for block in preview.diff:
+            side = "source" if block.before_header.endswith("(source)") else "target"
+            table = block.before_header.split(" on ")[0].split(".")[1]
+            for text, had, has in ((block.before, changed, after), (block.after, after, changed)):
+                really = [as_shown(table, row) for row in had[side][table] if row not in has[side][table]]
+                told = lines(text)
+                key = SHOWN[table][0]
+                assert {row[key] for row in told} == {row[key] for row in really}
+                assert all(any(row.items() <= whole.items() for whole in really) for row in told)
+                shown += len(told)
+        # And nothing else changed, on either side.
+        expected = 0
+        for side, before in changed.items():
+            expected += sum(len(set(before[table]) ^ set(after[side][table])) for table in SHOWN)
+        assert shown == expected > 0
+
+
+@pytest.mark.parametrize("flavor", FLAVORS[:2])
+def test_a_row_that_the_target_changes_once_more_is_not_written_over(pairs, fresh_database, tmp_path, flavor, monkeypatch):
+    """Between the commit on the source and its arrival: what was logged must find nothing to change on the target."""
+    pair = pairs(flavor, **ZONES)
+    with fresh_database(pair) as database:
+        table = "CREATE TABLE t (id int PRIMARY KEY, v int, changed int)"
+        more = ["UPDATE t SET v = 10, changed = 2", "INSERT INTO t VALUES (2, 2, 2)"]
+        split(pair, database, [table], ["INSERT INTO t VALUES (1, 1, 1)"], [], more)
+        word = "REPLICA" if pair.b.family == "mysql" else "SLAVE"
+        commit, roll_back = Session.commit, Session.roll_back
+
+        def committing(session):
+            pair.b.execute(f"STOP {word} SQL_THREAD")
+            commit(session)
+
+        def rolling_back(session):
+            roll_back(session)
+            if session.role == "target":
+                pair.b.execute("UPDATE t SET v = v + 900, changed = 3", database=database, logged=False)
+                pair.b.execute(f"START {word} SQL_THREAD")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Session, "commit", committing)
+            patched.setattr(Session, "roll_back", rolling_back)
+            result = run(pair, database, tmp_path, MERGE)
+        assert [table.reason for table in result.tables] == ["not_verified"]
+        pair.wait()
+        assert image(pair.b, database)["t"] == [(b"1", b"910", b"3"), (b"2", b"902", b"3")]
+        assert pair.links_healthy()
+        assert run(pair, database, tmp_path, MERGE).in_sync
+        assert image(pair.a, database) == image(pair.b, database)

@@ -147,13 +147,15 @@ def adopt(
     journal: Writer,
     fence: t.Callable[[], None],
     check_links: t.Callable[[], None],
+    go_on: t.Callable[[], None],
 ) -> ReplError | None:
     """Write the rows of all tables to the source; what became of them is noted in ``adoptions``.
 
     Tables together, because a child waits for its parent. ``fence`` drains replication both ways, ``check_links`` raises
-    when a link is broken. Returns what ended the whole run before its end, if anything did. Raises nothing of the engine's.
+    when a link is broken, ``go_on`` returns when the next batch may begin. Returns what ended the whole run before its end,
+    if anything did. Raises nothing of the engine's.
     """
-    run = _Run(sessions, journal, lambda: drain(fence, check_links))
+    run = _Run(sessions, journal, lambda: drain(fence, check_links), go_on)
     try:
         check_links()
         run.prepare()
@@ -195,6 +197,7 @@ class _Run:
     sessions: Sessions
     journal: Writer
     drained: t.Callable[[], None]
+    go_on: t.Callable[[], None]
     packet: int = 0
 
     def prepare(self) -> None:
@@ -218,6 +221,7 @@ class _Run:
             # The default database decides, as for the application, what filters by database let through.
             self.sessions.writing.execute(f"USE {sqltext.quote_name(adoption.table.name.database)}")
             for some in in_batches(changes, batch_rows):
+                self.go_on()
                 self._batch(adoption, some, waiting)
         except TableProblem as exc:
             self.release()

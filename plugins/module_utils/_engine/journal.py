@@ -30,6 +30,7 @@ unfinished, and a row without ``committed`` may or may not have been changed; th
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -71,7 +72,8 @@ class Writer:
 
     def __init__(self, path: str, descriptor: int) -> None:
         self.path = path
-        self._file = os.fdopen(descriptor, "wb")
+        self._file = io.BufferedWriter(io.FileIO(descriptor, "wb"))
+        self._in_trouble = False
         self._rows = 0
         self._tables = 0
         self._unsynced = 0  # bytes
@@ -124,27 +126,40 @@ class Writer:
     def flush(self) -> None:
         """Return once every image written is on disk."""
         if self._unsynced:
-            with _writing(self.path):
+            with self._noting_trouble():
                 self._file.flush()
                 os.fsync(self._file.fileno())
             self._unsynced = 0
 
     def close(self) -> None:
-        """Flush and close."""
+        """Flush and close. What could not be written was refused already, and is not tried once more."""
+        if self._in_trouble:
+            with contextlib.suppress(OSError):
+                self._file.raw.close()
+            return
         self._unsynced += 1
         try:
             self.flush()
         finally:
             with _writing(self.path):
-                self._file.close()
+                self._file.raw.close()
 
     def _write(self, line: dict[str, t.Any], urgent: bool = True) -> None:
         self._append(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n", urgent)
 
     def _append(self, lines: bytes, urgent: bool = True) -> None:
-        with _writing(self.path):
+        with self._noting_trouble():
             self._file.write(lines)
         self._unsynced += len(lines) if urgent else 0
+
+    @contextlib.contextmanager
+    def _noting_trouble(self) -> t.Iterator[None]:
+        try:
+            with _writing(self.path):
+                yield
+        except Refusal:
+            self._in_trouble = True
+            raise
 
 
 def create(directory: str, header: Header) -> Writer:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import dialect as dialects
 from . import sqltext
-from .errors import AccessDenied
+from .errors import AccessDenied, LostConnection, ServerError
 from .session import Session
 
 Record = t.Mapping[str, t.Optional[str]]
@@ -150,7 +150,30 @@ def read_links(session: Session) -> tuple[Link, ...]:
     """Read all channels of a server; none: it is no replica. Raises AccessDenied without the monitoring right."""
     links = (link_from(record, session.dialect) for record in session.records(session.dialect.show_replica_status))
     # MySQL's group replication has channels of its own, without a source.
-    return tuple(link for link in links if link.source_host and not link.channel.startswith("group_replication_"))
+    found = (link for link in links if link.source_host and not link.channel.startswith("group_replication_"))
+    return tuple(replace(link, sql_error=_in_full(session, link)) if link.sql_error else link for link in found)
+
+
+def _in_full(session: Session, link: Link) -> str:
+    """The applier's error with the statement or row it stopped at: MySQL keeps that with the worker that failed.
+
+    https://dev.mysql.com/doc/refman/8.4/en/performance-schema-replication-applier-status-by-worker-table.html
+    """
+    if session.dialect.is_mariadb:
+        return link.sql_error
+    table = "performance_schema.replication_applier_status_by_worker"
+    try:
+        told = session.record(
+            f"SELECT LAST_ERROR_NUMBER AS number, LAST_ERROR_MESSAGE AS text FROM {table}"
+            f" WHERE LAST_ERROR_NUMBER <> 0 AND CHANNEL_NAME = {sqltext.string(link.channel)}"
+        )
+    except AccessDenied:
+        return f"{link.sql_error} (This account may not read more: it lacks SELECT on {table}.)"
+    except LostConnection:
+        raise
+    except ServerError:
+        return link.sql_error
+    return f"{told['text']} (error {told['number']})" if told else link.sql_error
 
 
 def link_from(record: Record, dialect: dialects.Dialect) -> Link:

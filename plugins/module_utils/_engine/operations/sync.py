@@ -207,7 +207,6 @@ def _apply(
     done = Changes()
     problems: dict[str, ReplError] = {}
     verified = True
-    ended: ReplError | None = None
     with ExitStack() as stack:
         left_behind = [by_rows.problems]
         for upstream, facts, replicas in by_rows.replicas() if repair.downstream == "idempotent" else ():
@@ -218,19 +217,19 @@ def _apply(
         throttle = Throttle(pace, connections.source, connections.target, meter, started, below)
         writer = stack.enter_context(journal.create(repair.undo_dir, journal_header("sync", pair, connections)))
         # First: what the source gets may be what rows of the plan rest on, and what is wanted most.
-        given, broken = _adopt(connections, plans, repair, writer, fence, links)
+        given, ended = _adopt(connections, plans, repair, writer, fence, links, throttle.wait)
         for plan in by_rows.in_order(plans):
             result = given.get(plan.table.name, TableRepair(verified=True))
             try:
                 meter.table(plan.table.name, len(plan.changes))
-                if plan.changes and not broken:
+                if plan.changes and not ended:
                     with connections.new_source() as lock, connections.new_source() as log:
                         sessions = (lock, log, connections.target)
                         if plan.recipe == ROW:
                             result += by_rows.repair(plan, (lock, log), writer, stack, fence, links, reached)
                         else:
                             result += _repair(plan, sessions, repair.batch_rows, writer, fence, links, spare, reached)
-                elif plan.changes and ended:
+                elif plan.changes and ended and not result.stopped:
                     result += TableRepair(stopped=_not_begun(plan, ended))
             except ReplError as exc:  # what earlier tables got is in the result all the same
                 result += TableRepair(stopped=exc)
@@ -242,7 +241,7 @@ def _apply(
             if problem:
                 problems[str(plan.table.name)] = problem
             if result.stopped and not isinstance(result.stopped, TableProblem):
-                broken, ended = True, ended or result.stopped
+                ended = ended or result.stopped
         undo_file = writer.path
     tables = tuple(_failed(table, problems[table.name]) if table.name in problems else table for table in report.tables)
     return replace(
@@ -267,20 +266,21 @@ def _adopt(
     writer: journal.Writer,
     fence: t.Callable[[], None],
     links: t.Callable[[], None],
-) -> tuple[dict[TableName, TableRepair], bool]:
-    """Give the source its rows of all tables; what became of each table, and whether the whole run must end."""
+    go_on: t.Callable[[], None],
+) -> tuple[dict[TableName, TableRepair], ReplError | None]:
+    """Give the source its rows of all tables; what became of each table, and what ended the whole run, if anything did."""
     adoptions = [adopt.Adoption(plan.table, plan.adopted, policy_of(repair)) for plan in plans if plan.adopted]
     if not adoptions:
-        return {}, False
+        return {}, None
     with connections.new_source() as writing, connections.new_target() as target_lock:
         sessions = adopt.Sessions(writing, target_lock, connections.target)
-        problem = adopt.adopt(sessions, adoptions, repair.batch_rows, writer, fence, links)
+        problem = adopt.adopt(sessions, adoptions, repair.batch_rows, writer, fence, links, go_on)
     results = {adoption.table.name: adoption.result() for adoption in adoptions}
     if problem:
         # The first whose rows are not all accounted for; else it broke at the very end.
         where = next((each for each in adoptions if each.adopted + len(each.skipped) < len(each.changes)), adoptions[-1])
         results[where.table.name] += TableRepair(stopped=problem)
-    return results, problem is not None
+    return results, problem
 
 
 def _statements(plans: t.Sequence[TablePlan], policy: Policy) -> t.Iterator[str]:

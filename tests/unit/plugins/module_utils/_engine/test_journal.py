@@ -185,6 +185,9 @@ def test_a_device_that_is_full(tmp_path):
     writer = journal.Writer("/dev/full", os.open("/dev/full", os.O_WRONLY))
     with pytest.raises(Refusal, match="journal_unwritable"):
         writer.plan(table(), [MISSING])
+    writer.close()  # it was refused: nothing hides the result of what was done before
+    writer = journal.Writer("/dev/full", os.open("/dev/full", os.O_WRONLY))
+    writer.verified([1])
     with pytest.raises(Refusal, match="journal_unwritable"):
         writer.close()
 
