@@ -91,7 +91,7 @@ def test_work_waits_for_every_replica_of_both_servers(tmp_path, flavor):
             pair.wait()
             pair.a.execute("DELETE FROM t WHERE id >= 80", database="d")
             pair.wait()
-        done = run(pair, tmp_path, "refuse", hasty)
+        done = run(pair, tmp_path, "refuse", options.Pace(max_lag=1))
         assert (done.failed, done.verified) == (False, True)
 
 
