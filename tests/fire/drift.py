@@ -28,10 +28,10 @@ def make(dice: Dice, table: Table) -> list[Step]:
 
 
 def _statements(dice: Dice, table: Table, how: str) -> list[str]:
-    rows = [dice.choice(table.rows) for _ in range(dice.choice([1, 1, 2, 4]))] if table.rows else []
+    rows = [dice.choice(table.rows) for _each in range(dice.choice([1, 1, 2, 4]))] if table.rows else []
     column = dice.choice(table.columns)
     if how == "insert" or not rows:
-        return [table.insert((random_row(dice, table.columns),)) for _ in range(dice.choice([1, 1, 3, 8]))]
+        return [table.insert((random_row(dice, table.columns),)) for _each in range(dice.choice([1, 1, 3, 8]))]
     if how == "delete":
         return [f"DELETE FROM {table.sql} WHERE {table.at(row)}" for row in rows]
     if how == "update":

@@ -116,7 +116,7 @@ class _Maker:
 
     def make(self, largest: int) -> Table:
         key, exact = self._key()
-        for _ in range(self.dice.choice([0, 1, 2, 2, 3, 5])):
+        for _each in range(self.dice.choice([0, 1, 2, 2, 3, 5])):
             kind = any_kind(self.dice, self.flavor)
             hidden = " INVISIBLE" if self.chance(0.03) else ""
             self.column(kind, self.chance(0.6) or bool(hidden), hidden)
@@ -131,7 +131,7 @@ class _Maker:
         create += self._triggers()
         columns = tuple(self.columns)
         count = 0 if self.chance(0.05) else self.dice.randint(1, largest)
-        rows = tuple(random_row(self.dice, columns) for _ in range(count))
+        rows = tuple(random_row(self.dice, columns) for _each in range(count))
         return Table(
             self.name, tuple(create), columns, key, rows, uniques, exact, self.repairable, self.undoable, tuple(self.traits)
         )
@@ -162,7 +162,7 @@ class _Maker:
             return (column.name,), True
         counts = {"any": [1], "prefix": [1], "unique": [1, 2, 2, 3, 4], "composite": [2, 3, 4]}
         count = self.dice.choice(counts[how])
-        kinds = [key_kind(self.dice, self.flavor) for _ in range(count)]
+        kinds = [key_kind(self.dice, self.flavor) for _each in range(count)]
         if how == "prefix":
             kinds = [text(self.dice, self.flavor.split("-")[0])]
         # A TIMESTAMP that is NOT NULL, without a default, is given one by the server; so none in a key here.

@@ -59,7 +59,7 @@ def _decimal(dice: Dice) -> Kind:
 
     def make(dice: Dice) -> str:
         def some(count: int) -> str:
-            return "".join(dice.choice("0123456789") for _ in range(dice.randint(1, count))) if count else ""
+            return "".join(dice.choice("0123456789") for _each in range(dice.randint(1, count))) if count else ""
 
         text = (some(digits - scale) or "0") + (f".{some(scale)}" if scale else "")
         return dice.choice(["", "-"]) + text
@@ -173,7 +173,7 @@ def _bytes(dice: Dice) -> Kind:
 
     def make(dice: Dice) -> str:
         size = dice.randint(0, length)
-        return hexed(bytes(dice.choice([0, 32, 39, 92, 0xFF, dice.getrandbits(8)]) for _ in range(size)))
+        return hexed(bytes(dice.choice([0, 32, 39, 92, 0xFF, dice.getrandbits(8)]) for _each in range(size)))
 
     return Kind(name, make, "whole" if "(" in name else "prefix")
 
@@ -204,7 +204,7 @@ def _temporal(dice: Dice) -> Kind:
     part = f"({digits})" if digits else ""
 
     def fraction(dice: Dice) -> str:
-        return "." + "".join(dice.choice("0159") for _ in range(digits)) if digits else ""
+        return "." + "".join(dice.choice("0159") for _each in range(digits)) if digits else ""
 
     days = ("0000-00-00", "1000-01-01", "9999-12-31", "2024-02-29", "2024-00-10", "2024-03-31", "2024-10-27", "1970-01-01")
     kind = dice.choice(["date", "datetime", "timestamp", "time", "year"])

@@ -84,8 +84,8 @@ def blocks(path: Path) -> Iterator[Block]:
     for piece in _PIECE.finditer(text):
         line = text.count("\n", 0, piece.start()) + 1
         if piece["order"] is not None:
-            head, _, body = piece["order"].partition("\n")
-            verb, _, argument = head.strip().partition(" ")
+            head, _newline, body = piece["order"].partition("\n")
+            verb, _space, argument = head.strip().partition(" ")
             orders.append(Order(verb, argument.strip(), body))
             continue
         if piece["language"] in _RUNNABLE or orders:

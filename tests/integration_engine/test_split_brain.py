@@ -68,7 +68,7 @@ def run(pair, database, undo_dir, repair, apply=True, **login):
     return sync.run(servers(pair, **login), selection, options.Pace(), repair, sample_rows=10, apply=apply)
 
 
-def split(pair, database, tables=TABLES, before=BEFORE, only_a=SPLIT_A, only_b=SPLIT_B):
+def split(pair, database, tables=(*TABLES,), before=(*BEFORE,), only_a=(*SPLIT_A,), only_b=(*SPLIT_B,)):
     """Equal tables, then changes that each side keeps to itself; returns both images."""
     pair.a.execute([UTC, *tables, *before], database=database)
     pair.wait()

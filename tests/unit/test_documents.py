@@ -22,12 +22,12 @@ PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *GUIDES, *sorted(
 def test_every_law_names_tests_and_each_of_them_exists():
     page = (CHECKOUT / "docs" / "safety.md").read_text("utf-8")
     laws = re.findall(r"^## (\d+)\. (.+?)\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
-    assert [int(number) for number, _, _ in laws] == list(range(1, 17))
+    assert [int(number) for number, *_rest in laws] == list(range(1, 17))
     for _number, law, text in laws:
         named = re.findall(r"^- `([^`]+)`$", text, re.MULTILINE)
         assert named, f"no test of: {law}"
         for name in named:
-            path, _, function = name.partition("::")
+            path, _colons, function = name.partition("::")
             source = (CHECKOUT / "tests" / path).read_text("utf-8")
             assert not function or re.search(rf"^def {function}\(", source, re.MULTILINE), f"there is no {name}"
 
@@ -43,7 +43,7 @@ def test_links_lead_somewhere(page: Path):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
         if target.startswith(("http:", "https:")):
             continue
-        path, _, anchor = target.partition("#")
+        path, _hash, anchor = target.partition("#")
         found = (page.parent / path).resolve() if path else page
         assert found.exists(), f"{page.name}: {target}"
         if anchor and found.suffix == ".md":

@@ -87,5 +87,8 @@ def _numbers(position: str) -> dict[int, int]:
 
 
 def _gtids(text: str) -> list[tuple[int, int, int]]:
-    found = [[int(part) for part in gtid.split("-")] for gtid in text.replace("\n", "").split(",") if gtid.strip()]
-    return [(domain, server, number) for domain, server, number in found]
+    found = []
+    for gtid in filter(str.strip, text.replace("\n", "").split(",")):
+        domain, server, number = map(int, gtid.split("-"))
+        found.append((domain, server, number))
+    return found

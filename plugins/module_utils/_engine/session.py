@@ -67,7 +67,7 @@ _SETTINGS = {
     "completion_type": "0",
     # DEFAULT would be what the server has been set to: a short read, which must never pass for the end of the data.
     "sql_select_limit": "18446744073709551615",
-    "group_concat_max_len": "4294967295",
+    "group_concat_max_len": "1073741824",
     "sql_big_selects": "1",
     "sql_safe_updates": "0",
     "sql_auto_is_null": "0",

@@ -77,7 +77,7 @@ Auto_Position: 1|Replicate_Rewrite_DB: |Channel_Name: |Source_TLS_Version: TLSv1
 
 def answer(text: str) -> dict[str, str]:
     fields = (field.partition(":") for line in text.strip().splitlines() for field in line.split("|"))
-    return {name: value.strip() for name, _, value in fields}
+    return {name: value.strip() for name, _tab, value in fields}
 
 
 def facts(role: str = "source", server_id: int = 1, uuid: str | None = None) -> ServerFacts:

@@ -139,7 +139,7 @@ def test_an_incomplete_result_is_never_returned(sent):
 
 def test_a_network_error_closes_the_connection():
     connection = Connection(b"", 1)
-    connection._rfile.read1 = lambda _size: (_ for _ in ()).throw(TimeoutError("timed out"))
+    connection._rfile.read1 = lambda _size: (each for each in ()).throw(TimeoutError("timed out"))
     with pytest.raises(OSError, match="timed out"):
         wire.query(connection, "SELECT")
     assert connection.closed
