@@ -190,9 +190,8 @@ def _statement_logging_refused(evidence: Evidence) -> Iterator[Hazard]:
         service = (
             f" Ask {source.managed_by} whether it can be had, or repair from a server of your own." if source.managed_by else ""
         )
-        remedy = (
-            f"It takes {words.shadow_privileges[0].partition('|')[0]} and a server that has binlog_format and sql_log_bin.{service}"
-        )
+        right = words.shadow_privileges[0].partition("|")[0]
+        remedy = f"It takes {right} and a server that has binlog_format and sql_log_bin.{service}"
         yield Hazard("statement_logging_refused", BLOCKER, "source", message, remedy)
 
 
