@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 from functools import partial
 from itertools import count
 
 from sandbox import SandboxError, Topology
 
-from . import climate, laws, scenario, shrink
+from . import climate, laws, scenario, shrink, struck
 
 SERVERS = ("mariadb-10.11", "mariadb-11.8", "mysql-9")
 
@@ -27,8 +28,41 @@ def main() -> int:
     failures = 0
     for place, flavor in enumerate(arguments.server or SERVERS):
         share = (ended - time.monotonic()) / (len(arguments.server or SERVERS) - place)
-        failures += _scenarios(flavor, arguments, time.monotonic() + share)
+        if not arguments.faults:
+            failures += _scenarios(flavor, arguments, time.monotonic() + share * (1 if arguments.scenarios else 0.5))
+        if not arguments.scenarios:
+            failures += _faults(flavor, arguments, time.monotonic() + share * (1 if arguments.faults else 0.5))
     return 1 if failures else 0
+
+
+def _faults(flavor: str, arguments: argparse.Namespace, until: float) -> int:
+    tally, failures, started = laws.Tally(), 0, time.monotonic()
+    hit: Counter[str] = Counter()
+    first = arguments.seed if arguments.seed is not None else int(time.time()) % 10_000_000 * 100
+    stage: laws.Stage | None = None
+    block, done, seed = None, 0, first
+    try:
+        for seed in count(first):
+            if time.monotonic() >= until or (arguments.count and done >= arguments.count):
+                break
+            if block != seed // climate.BLOCK or stage is None:
+                stage = _renew(stage, flavor, climate.for_faults(seed))
+                block = seed // climate.BLOCK
+            done += 1
+            problem = struck.attempt(stage, struck.make(seed, arguments.only), tally, hit)
+            if problem:
+                failures += 1
+                print(f"\nFAILED  --faults --server {flavor} --seed {seed}\n{problem}", flush=True)
+                _close(stage)
+                stage = None
+                if failures >= arguments.failures:
+                    break
+    finally:
+        _close(stage)
+    took = time.monotonic() - started
+    print(f"{flavor}: {done} faults, {hit.total()} of them struck, {failures} failed, {took:.0f} s, last seed {seed}", flush=True)
+    print(f"  {dict(hit)} {tally.checks} checks {dict(tally.refused)}", flush=True)
+    return failures
 
 
 def _scenarios(flavor: str, arguments: argparse.Namespace, until: float) -> int:
@@ -89,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="begin with this one")
     parser.add_argument("--count", type=int, help="so many scenarios at most")
     parser.add_argument("--failures", type=int, default=10, help="give up after so many (10)")
+    parser.add_argument("--faults", action="store_true", help="faults only")
+    parser.add_argument("--scenarios", action="store_true", help="scenarios only")
+    parser.add_argument("--only", default="", help="a part of the name of the faults wanted")
     parser.add_argument("--mild", action="store_true", help="servers with default settings")
     parser.add_argument("--shrink", action="store_true", help="find the least of a failing scenario that still fails")
     return parser

@@ -121,6 +121,12 @@ def of_seed(seed: int, flavor: str) -> Climate:
     return Climate(form, gtid, a, b, some(_GLOBALS, 0.2), some(_GLOBALS, 0.2))
 
 
+def for_faults(seed: int) -> Climate:
+    """Servers that survive a crash with their replication: GTIDs; the rest may differ."""
+    dice = random.Random(f"faults {seed // BLOCK}")
+    return Climate(dice.choice(["ROW", "ROW", "MIXED", "STATEMENT"]), True)
+
+
 def start(flavor: str, climate: Climate) -> Topology:
     """Start a pair in a climate."""
     pair = co_masters(flavor, climate.binlog_format, climate.gtid, options_a=climate.a, options_b=climate.b)

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from fire import laws, scenario
+from fire import laws, scenario, struck
 
 FLAVORS = ("mariadb-10.11", "mysql-9", "mariadb-11.8")
 
@@ -26,3 +28,19 @@ def test_no_law_breaks_in_random_scenarios(pairs, flavor, monkeypatch):
     stage.hands.drop()
     assert not problems
     assert (tally.scenarios, tally.repaired > 50, tally.undone > 10) == (20, True, True), tally
+
+
+@pytest.mark.parametrize("flavor", FLAVORS[:2])
+def test_no_law_breaks_under_faults(pairs, flavor, monkeypatch):
+    """Replay one with: make fire T='--faults --server FLAVOR --count 1 --seed SEED'."""
+    monkeypatch.setattr("ssl.SSLContext.load_default_certs", lambda *unused: None)
+    stage, tally, hit = laws.Stage(pairs(flavor)), laws.Tally(), Counter()
+    problems = {}
+    for trial in (struck.make(seed) for seed in range(2000, 2025)):
+        if not trial.fault.rare:
+            problem = struck.attempt(stage, trial, tally, hit)
+            if problem:
+                problems[trial.seed] = problem
+    stage.hands.drop()
+    assert not problems
+    assert hit.total() > 12, hit

@@ -111,3 +111,21 @@ def test_a_server_with_autocommit_off_is_connected_to(pairs, fresh_database, tmp
                 server.execute("SET GLOBAL autocommit = 1")
         assert report.verified
         assert_repaired(pair, database, {"t": []})
+
+
+def test_how_a_server_quotes_names_makes_no_constraint_another(pairs, fresh_database, tmp_path):
+    """With sql_quote_show_create off, CHECK clauses come without backticks: they looked foreign, and may be no SQL at all."""
+    pair = pairs("mariadb-10.11")
+    with fresh_database(pair) as database:
+        pair.a.execute(f"CREATE TABLE {database}.t (id int PRIMARY KEY, `a b` json)")
+        pair.a.execute(f"INSERT INTO {database}.t VALUES (1, '[]')")
+        pair.wait()
+        good = image(pair.a, database)
+        pair.b.execute(f"UPDATE {database}.t SET `a b` = '[1]'", logged=False)
+        try:
+            pair.b.execute("SET GLOBAL sql_quote_show_create = 0")
+            report = repair(pair, database, tmp_path)
+        finally:
+            pair.b.execute("SET GLOBAL sql_quote_show_create = 1")
+        assert report.verified
+        assert_repaired(pair, database, good)
