@@ -124,6 +124,13 @@ class Browser:
         script = "return [...document.querySelectorAll(arguments[0])].filter(e => e.checkVisibility()).map(e => e.innerText)"
         return [str(text) for text in self.run(script, selector)]
 
+    def awaited(self, selector: str, seconds: float = 10) -> list[str]:
+        """The same, once there are any: a page answers to a click when it gets round to it."""
+        deadline = time.monotonic() + seconds
+        while not (found := self.visible(selector)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
     def log(self, kind: str) -> list[dict[str, Any]]:
         """What was logged since the last look: kind browser or performance."""
         return list(self._post("se/log", type=kind))

@@ -74,7 +74,7 @@ def test_a_page_for_many_pairs(browser: Browser, tmp_path: Path, pictures: Path)
     # What is well is closed, a link to it opens it.
     assert browser.visible("#pair-3 .card") == []
     browser.click("section[aria-label=Pairs] a", "db5 → db6")
-    assert "/var/lib/undo/sync-1.jsonl" in browser.visible("#pair-3 .card code")
+    assert "/var/lib/undo/sync-1.jsonl" in browser.awaited("#pair-3 .card code")
     assert browser.visible("#pair-3 pre") == []
     browser.click("#pair-3 summary", "Statements")
     assert browser.visible("#pair-3 pre") == ["DELETE FROM `a`;\n"]
