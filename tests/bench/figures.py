@@ -38,6 +38,7 @@ class Results:
     flavor: str
     version: str
     toolkit: str  # its version, or why there is none
+    left_out: list[str] = field(default_factory=list)  # scenes for which there was no time
     judged: bool = True  # whether sizes and rounds are those the targets are made for
     checks: dict[str, Checked] = field(default_factory=dict)
     writers: Latencies | None = None

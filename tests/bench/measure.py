@@ -20,7 +20,7 @@ from pathlib import Path
 _POLL = 0.02
 """Seconds between looks at a program's memory; its high-water mark only rises, so few suffice."""
 _LONGEST = 3600.0
-_ENOUGH = 90.0
+_ENOUGH = 40.0
 """Seconds after which a contender sits out the rounds that are left."""
 
 

@@ -28,7 +28,7 @@ class Scale:
     """How big and how often."""
 
     quick: bool = False
-    rounds: int = 5
+    rounds: int = 3
 
     def dataset(self, name: str) -> Dataset:
         """A dataset at this scale."""
@@ -37,12 +37,12 @@ class Scale:
     @property
     def repair_rounds(self) -> int:
         """Repairs take long, their times spread little."""
-        return min(self.rounds, 3)
+        return min(self.rounds, 2)
 
     @property
     def writing_seconds(self) -> float:
         """How long writers are watched, in each round, alone and beside each contender."""
-        return 1.0 if self.quick else 8.0
+        return 1.0 if self.quick else 6.0
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,19 @@ string (law 6).
 
 Each row's string goes through SHA-256; rows are combined by XOR of 64 bits of it (128 on MySQL, whose
 BIT_XOR takes binary strings). SHA-256 is not linear, so equal edits in an even number of rows, swapped
-values and the like do not cancel (law 7), as they do with CRC32. Rows of a table with a key are all
-different, so the XOR of n such values misses a difference with probability 2**-64 for each set
-of rows compared (a bucket), together with the count of rows.
+values and the like do not cancel (law 7), as they do with CRC32.
+
+The bound: rows of a table with a key are all different, so are their strings, so their digests are as good as
+independent and uniform. The rows that differ between the servers leave the XOR of at least one digest; it is 0, and
+the difference missed, with probability 2**-64 (2**-128 on MySQL) for each set of rows combined: a strip, a bucket, a
+chunk. Sets of different size differ anyway, by their count. A check of 2**30 strips that all differ would miss
+one of them with probability 2**-34. This holds for drift, which does not know the hash; it is no defence against
+somebody who chooses rows to deceive.
+
+What was measured, as shares of a full scan (MariaDB 10.11, MySQL 9.7): the string 38 and 67 %, SHA-256 30 and 18 %, making
+a number of it 20 % on MariaDB. SHA-224 costs the same, SHA-512 more, MD5 half as much again on MariaDB and is gone
+from MySQL 9. CRC32 costs next to nothing, but it is 32 bits and linear, and no second independent value can be had
+without making the string again.
 https://dev.mysql.com/doc/refman/8.4/en/encryption-functions.html#function_sha2
 """
 
