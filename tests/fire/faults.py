@@ -222,7 +222,7 @@ def _deadlocks(place: Field) -> None:
                     time.sleep(0.01)
                     cursor.execute("COMMIT")
 
-    threads = [threading.Thread(target=work, args=(place.dice.random(),)) for _ in range(2)]
+    threads = [threading.Thread(target=work, args=(place.dice.random(),)) for _each in range(2)]
     for thread in threads:
         thread.start()
 

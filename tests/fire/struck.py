@@ -143,7 +143,7 @@ class _Struck:
         ):
             self.hold(not self.hands.step(Step(LOGGED, sql)), "the setting can be made", sql)
         self.pair.wait()
-        lost, wrong, more = (dice.sample(range(rows), 5) for _ in range(3))
+        lost, wrong, more = (dice.sample(range(rows), 5) for _each in range(3))
         for sql in (
             f"DELETE FROM t1 WHERE id IN ({', '.join(map(str, lost))})",
             f"UPDATE t1 SET v = 'bad' WHERE id IN ({', '.join(map(str, wrong))})",

@@ -191,8 +191,8 @@ def many(tables: int, samples: int = 10, diff: int = 0) -> dict[str, t.Any]:
     row = {"kind": "different", "key": {"id": 1}, "columns": ["v"], "source": {"v": "x" * 500}, "target": {"v": "y" * 500}}
     block = {"before_header": "a", "after_header": "b", "before": "x" * diff, "after": "y" * diff}
     return {
-        "tables": [{"table": f"t{n}", "missing": 20, "sample": [dict(row) for _ in range(samples)]} for n in range(tables)],
-        "diff": [dict(block) for _ in range(tables if diff else 0)],
+        "tables": [{"table": f"t{n}", "missing": 20, "sample": [dict(row) for _each in range(samples)]} for n in range(tables)],
+        "diff": [dict(block) for _each in range(tables if diff else 0)],
         "statements": ["x" * 1000] * 100,
     }
 
