@@ -19,6 +19,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import
 )
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.keyspace import KeySpace
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.options import Servers
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.recipes import PLAIN
 
 FLAVORS = ("mariadb-10.11", "mysql-9", "mariadb-11.8")
 
@@ -121,7 +122,7 @@ class Rig:
         )
         return journal.create(self.undo_dir, journal.Header("sync", source, target))
 
-    def repair(self, name, changes=None, batch_rows=500, spare_deletes=0, journal_writer=None, fence=None):
+    def repair(self, name, changes=None, batch_rows=500, spare_deletes=0, journal_writer=None, fence=None, recipe=PLAIN):
         """Repair a table; the source must be untouched by it."""
         changes = self.differences(name) if changes is None else changes
         with journal_writer or self.writer() as writer:
@@ -137,6 +138,7 @@ class Rig:
                 fence or self.fence,
                 self.check_links,
                 spare_deletes,
+                recipe,
             )
 
     def repaired(self, name, **how):

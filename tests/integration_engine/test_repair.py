@@ -15,9 +15,9 @@ import pytest
 from integration_engine.repairing import FLAVORS, LENIENT, Rig, endpoint, minimal_account
 from integration_engine.types_zoo import specimens
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import confirm, journal, session
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import confirm, journal, recipes, session
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import fence as fences
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import ReplError
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import ReplError, TableProblem
 
 FILM = "CREATE TABLE film (id int PRIMARY KEY, code varchar(20) UNIQUE, title text, stamp timestamp(6) NULL)"
 
@@ -248,17 +248,32 @@ def test_a_unique_key_over_a_virtual_column(pairs, fresh_database, tmp_path, fla
             rig.repaired("t")
 
 
-def test_a_functional_unique_key_is_refused(pairs, fresh_database, tmp_path):
+def test_a_functional_unique_key(pairs, fresh_database, tmp_path):
+    """Nobody can look up who holds its values: a statement is used that takes no row away, and REPLACE is refused."""
     pair = pairs("mysql-9")
     with fresh_database(pair) as database:
         fill(
             pair,
             database,
-            ["CREATE TABLE t (id int PRIMARY KEY, a int, UNIQUE f ((a * 2)))", "INSERT INTO t VALUES (1, 10)"],
-            ["DELETE FROM t"],
+            [
+                "CREATE TABLE t (id int PRIMARY KEY, a int, UNIQUE f ((a * 2)))",
+                "INSERT INTO t VALUES (1, 10), (2, 20), (3, 30), (4, 40)",
+            ],
+            ["DELETE FROM t WHERE id = 1", "UPDATE t SET a = 21 WHERE id = 2", "INSERT INTO t VALUES (5, 50)"],
         )
-        with Rig(pair, database, tmp_path) as rig, pytest.raises(Exception, match="functional_unique_key"):
-            rig.repair("t")
+        plain, careful = recipes.PLAIN, recipes.Recipe(recipes.INSERT, recipes.UPDATE)
+        with Rig(pair, database, tmp_path) as rig:
+            with pytest.raises(TableProblem, match="functional_unique_key"):
+                rig.repair("t", recipe=plain)
+            result = rig.repaired("t", recipe=careful)
+            assert (result.inserted, result.updated, result.deleted) == (1, 1, 1)
+            # A row outside the plan has the value: it stays, replication runs, and the result says so.
+            pair.b.execute(["DELETE FROM t WHERE id = 1", "UPDATE t SET a = 10 WHERE id = 3"], database=database, logged=False)
+            plan = [change for change in rig.differences("t") if change.key == (b"1",)]
+            result = rig.repair("t", changes=plan, recipe=careful)
+            assert (result.verified, result.unverified) == (False, ((b"1",),))
+            assert rig.content(rig.target, "t") == [(b"2", b"20"), (b"3", b"10"), (b"4", b"40")]
+            rig.check_links()
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)

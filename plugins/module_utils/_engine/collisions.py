@@ -51,11 +51,13 @@ class Collisions:
         table: Table,
         changes: t.Iterable[Difference],
         space: RowSpace | None = None,
+        takes_rows_away: bool = True,
     ) -> None:
         """``changes``: rows that may be taken away; ``space``: how rows are told apart, by key unless given otherwise.
 
-        Raises TableProblem ``functional_unique_key`` where a unique value cannot be known from the row."""
-        if table.functional_keys:
+        ``takes_rows_away``: whether what is done with the answers may push out other rows. Then a unique value that cannot
+        be known from the row is a danger: raises TableProblem ``functional_unique_key``."""
+        if table.functional_keys and takes_rows_away:
             raise TableProblem(
                 "functional_unique_key",
                 f"{table.name} has unique keys over expressions ({', '.join(table.functional_keys)}); whether a repaired row"

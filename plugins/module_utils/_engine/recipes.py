@@ -16,6 +16,8 @@ different      none on DELETE                          row of the plan; any othe
 missing        none on INSERT       INSERT IGNORE      takes nothing away; meets it a row after all, it does
                                                        nothing, and the verification says so
 different      none on UPDATE       UPDATE IGNORE      likewise where a unique value is in the way
+missing or     unique key over an   INSERT IGNORE,     which row has the unique value cannot be looked up, so
+different      expression           UPDATE IGNORE      none is taken away; where one is in the way, as above
 whole row      none on DELETE       DELETE             every row equal to it in all columns, byte for byte, when
 (no key)                                               the source, locked, has none
 whole row      none on INSERT and   DELETE, REPLACE    afterwards the target has as many copies as the source,
@@ -69,11 +71,14 @@ ROW = Recipe(*["row"] * 3)
 AUTO, SHADOW, BY_ROWS = "auto", "shadow", "row"
 
 
-def choose(triggers: t.Iterable[Trigger], has_key: bool = True) -> Recipe:
-    """Choose the statements by the triggers of the target."""
+def choose(triggers: t.Iterable[Trigger], has_key: bool = True, may_take_rows_away: bool = True) -> Recipe:
+    """Choose the statements by the triggers of the target.
+
+    ``may_take_rows_away``: whether it can be looked up which rows a REPLACE would take away.
+    """
     events = {trigger.event.upper() for trigger in triggers}
     extra = None if "DELETE" in events else DELETE
-    if not events & {"INSERT", "DELETE"}:
+    if may_take_rows_away and not events & {"INSERT", "DELETE"}:
         return Recipe(REPLACE, REPLACE, extra)
     if not has_key:
         return Recipe(None, None, extra)
@@ -97,7 +102,14 @@ def choose_for(
                 "Set 'allow_triggers: true': what they change elsewhere is looked for before the commit and rolled back.",
             )
         return ROW
-    recipe = choose(target_table.triggers, table.key is not None)
+    if table.key is None and (table.functional_keys or target_table.functional_keys):
+        raise TableProblem(
+            "functional_unique_key",
+            f"{table.name} has no key but unique ones over expressions; whether a repaired row would push out another one on"
+            " the target cannot be looked up.",
+            "Add a primary key, or leave the table out with ignore_tables.",
+        )
+    recipe = choose(target_table.triggers, table.key is not None, not (table.functional_keys or target_table.functional_keys))
     if table.key is None:
         kinds = {MISSING if change.source_copies else change.kind for change in changes}
     else:

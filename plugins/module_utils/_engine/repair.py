@@ -86,7 +86,8 @@ def repair_table(
     check_links()
     packet = rewrite.largest_packet(source_log, target)
     rewrite.refuse_too_large(table, changes, packet)
-    collisions = Collisions(source_lock, target, table, changes if recipe.takes_rows_away else ())
+    takes = recipe.takes_rows_away
+    collisions = Collisions(source_lock, target, table, changes if takes else (), takes_rows_away=takes)
     constraints = Constraints(source_lock, target, table)
     prepare(source_log)
     source_lock.execute(f"SET SESSION innodb_lock_wait_timeout = {_LOCK_WAIT}")

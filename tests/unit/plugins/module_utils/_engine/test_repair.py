@@ -143,7 +143,7 @@ class World:
                 world.transactions.append(list(statements))
 
         class FakeCollisions:
-            def __init__(self, *unused):
+            def __init__(self, *unused, **options):
                 self.keys = ("some",) if unique else ()
 
             def find(self, rows):
