@@ -32,6 +32,12 @@ def admit(
             "Add a primary key, or drop the triggers on the target for the time of the repair.",
         ),
         (
+            "engine_not_transactional",
+            not (table.is_transactional and target_table.is_transactional),
+            "cannot be written and rolled back, so nothing could be proved before it counts",
+            "Use 'method: shadow', or convert the table to InnoDB.",
+        ),
+        (
             "schema_mismatch",
             column_order(table) != column_order(target_table),
             "has its columns in another order on the target, and row changes go by position",

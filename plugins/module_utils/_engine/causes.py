@@ -112,7 +112,11 @@ def _non_transactional_tables(evidence: Evidence) -> Iterator[Hazard]:
                 "half-way, or a crash, leaves rows there that replicas do not have."
             )
             yield Hazard(
-                "non_transactional_tables", INFO, server.role, message, "ALTER TABLE ... ENGINE=InnoDB; they are not repaired."
+                "non_transactional_tables",
+                INFO,
+                server.role,
+                message,
+                "ALTER TABLE ... ENGINE=InnoDB; a repair locks them whole.",
             )
 
 

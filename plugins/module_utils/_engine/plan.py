@@ -107,16 +107,17 @@ def _refuse_unsafe(table: Table, target_table: Table, changes: t.Iterable[Differ
             "Repair it without ignore_columns and float_precision, or add a primary key.",
         )
     for where, each in (("source", table), ("target", target_table)):
-        if not each.is_transactional:
+        if not each.is_transactional and not (each.is_lockable and table.key):
             raise TableProblem(
                 "engine_not_transactional",
-                f"{table.name} uses the engine {each.engine} on the {where}, which cannot lock or roll back rows,"
-                " so what is logged could not be proved to be what is there.",
+                f"{table.name} uses the engine {each.engine} on the {where}, which cannot lock or roll back rows"
+                f"{', and has no key' if each.is_lockable else ''}, so what is logged could not be proved to be what is there.",
                 "Convert the table to InnoDB, or leave it out with ignore_tables.",
             )
     if table.is_versioned or target_table.is_versioned:
         raise TableProblem(
             "system_versioned",
-            f"{table.name} is system-versioned: a repair would write its own history on the target.",
-            "This version does not repair system-versioned tables.",
+            f"{table.name} is system-versioned: a repair would write history, on the target and on every other replica, and"
+            " may lose some that is there.",
+            "Repair it by hand, or drop the versioning for the time of the repair.",
         )

@@ -33,7 +33,7 @@ fail on a duplicate key. Where a REPLACE may run, it is preferred: it alone solv
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .confirm import DIFFERENT, EXTRA, MISSING
 from .errors import TableProblem
@@ -45,11 +45,15 @@ REPLACE, INSERT, UPDATE, DELETE = "REPLACE", "INSERT IGNORE", "UPDATE IGNORE", "
 
 @dataclass(frozen=True)
 class Recipe:
-    """The statement for each kind of row; None: there is none that fires no trigger."""
+    """The statement for each kind of row; None: there is none that fires no trigger.
+
+    ``together``: several of them in one transaction, which tables without transactions do not have.
+    """
 
     missing: str | None = REPLACE
     different: str | None = REPLACE
     extra: str | None = DELETE
+    together: bool = True
 
     def verb(self, kind: str) -> str | None:
         """The statement for a kind of row."""
@@ -65,7 +69,7 @@ class Recipe:
 PLAIN = Recipe()
 
 #: By row changes, for which no trigger fires on the target (rowwise.py).
-ROW = Recipe(*["row"] * 3)
+ROW = Recipe("row", "row", "row")
 
 #: The user's choice of method.
 AUTO, SHADOW, BY_ROWS = "auto", "shadow", "row"
@@ -116,7 +120,7 @@ def choose_for(
         kinds = {kind for kind, rows in changes.rows.items() if rows}
     without = [kind for kind in (MISSING, DIFFERENT, EXTRA) if kind in kinds and recipe.verb(kind) is None]
     if not without:
-        return recipe
+        return replace(recipe, together=table.is_transactional and target_table.is_transactional)
     if method == AUTO and allow_triggers and table.key is not None:
         return ROW
     remedy = "Drop these triggers on the target for the time of the repair"

@@ -11,7 +11,6 @@ target. Killed at any instant, the source is unchanged and the target is as it w
 
 from __future__ import annotations
 
-import contextlib
 import random
 import time
 import typing as t
@@ -23,9 +22,10 @@ from .arrival import drain, wanting
 from .collisions import Collisions
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
 from .constraints import Constraints
-from .errors import LockConflict, ReplError, ServerError, TableProblem, Undecided
+from .errors import LockConflict, ReplError, TableProblem, Undecided
 from .journal import Writer
 from .keyspace import KeySpace
+from .locks import Locks, locks_for
 from .outcome import Skipped, TableRepair
 from .present import key_text
 from .recipes import DELETE, INSERT, PLAIN, REPLACE, UPDATE, Recipe
@@ -40,9 +40,8 @@ _BATCH_BYTES = 4 << 20
 # Batches logged between two drainings. It starts with one, so that a problem shows early, and doubles.
 _MAX_BATCHES_AT_ONCE = 16
 
-# The application goes first: seconds to wait for a lock (1 is the least InnoDB knows), tries, and seconds between them,
+# The application goes first: tries to get a lock, and seconds between them,
 # at random. From the second failure on, a batch is halved as well.
-_LOCK_WAIT = 1
 _LOCK_ATTEMPTS = 12
 _LOCK_PAUSE = (0.05, 0.5)
 
@@ -90,7 +89,6 @@ def repair_table(
     collisions = Collisions(source_lock, target, table, changes if takes else (), takes_rows_away=takes)
     constraints = Constraints(source_lock, target, table)
     prepare(source_log)
-    source_lock.execute(f"SET SESSION innodb_lock_wait_timeout = {_LOCK_WAIT}")
     ids = journal.plan(table, changes)
     run = _Run(
         source_lock,
@@ -101,6 +99,7 @@ def repair_table(
         recipe,
         collisions,
         constraints,
+        locks_for(source_lock, table),
         journal,
         fence,
         check_links,
@@ -178,6 +177,7 @@ class _Run:
     recipe: Recipe
     collisions: Collisions
     constraints: Constraints
+    locks: Locks
     journal: Writer
     fence: t.Callable[[], None]
     check_links: t.Callable[[], None]
@@ -281,7 +281,7 @@ class _Run:
 
     def _log(self, jobs: t.Sequence[_Job], theirs: dict[Row, Row], shadow: Shadow) -> list[_Job]:
         """Lock, journal, log, release."""
-        self.source_lock.begin()
+        self.locks.take()
         ours = read_rows(self.source_lock, self.table, [job.key for job in jobs], self.source_lock.dialect.share_lock)
         steps = self._decide(jobs, ours, theirs)
         illegal = self.constraints.violations(list(ours))
@@ -296,8 +296,8 @@ class _Run:
         self.journal.flush()
         wanted = [step for step in steps if step.action in _WRITTEN]
         if wanted:
-            shadow.log(list(self._statements(wanted)))
-        self.source_lock.commit()
+            shadow.log(list(self._statements(wanted)), self.recipe.together)
+        self.locks.release()
         self.journal.committed([step.job.id for step in wanted])
         return self._account(steps)
 
@@ -350,8 +350,7 @@ class _Run:
         return to_verify
 
     def _release(self) -> None:
-        with contextlib.suppress(ServerError):
-            self.source_lock.roll_back()
+        self.locks.give_up()
 
     def _verify(self, tried: t.Sequence[_Tried]) -> None:
         """Drain replication and compare both copies."""
@@ -380,7 +379,7 @@ def _refuse_unsafe(table: Table) -> None:
     """The operation refuses these before; a caller that does not must not get through either."""
     for code, found, what in (
         ("no_key", table.key is None, "has no key that tells its rows apart"),
-        ("engine_not_transactional", not table.is_transactional, "cannot lock and roll back single rows"),
+        ("engine_not_transactional", not (table.is_transactional or table.is_lockable), "cannot lock and roll back single rows"),
         ("system_versioned", table.is_versioned, "keeps its own history"),
         ("not_a_table", not table.is_base_table, "holds no rows of its own"),
     ):

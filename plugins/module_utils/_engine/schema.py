@@ -25,6 +25,7 @@ _VALUE_BYTES = 50
 
 _BASE_TABLES = frozenset({"BASE TABLE", "SYSTEM VERSIONED"})
 _TRANSACTIONAL = frozenset({"innodb", "rocksdb"})
+_LOCKABLE = frozenset({"myisam", "aria", "memory"})
 _INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
 
 
@@ -156,6 +157,11 @@ class Table:
     def is_versioned(self) -> bool:
         """Whether MariaDB keeps the history of its rows."""
         return self.kind == "SYSTEM VERSIONED"
+
+    @property
+    def is_lockable(self) -> bool:
+        """Whether its engine, though without transactions, keeps still what LOCK TABLES holds."""
+        return self.engine.lower() in _LOCKABLE
 
     @property
     def is_transactional(self) -> bool:

@@ -156,6 +156,16 @@ class Session:
         self.execute("ROLLBACK")
         self.execute(f"SET SESSION wait_timeout = {_IDLE}")
 
+    def lock_table(self, table_and_kind: str) -> None:
+        """Lock one whole table; a vanished client holds it no longer than begin()'s locks. Raises ServerError."""
+        self.execute(f"SET SESSION wait_timeout = {LOCKED_IDLE}")
+        self.execute(f"LOCK TABLES {table_and_kind}")
+
+    def unlock_tables(self) -> None:
+        """Give up what lock_table() locked. Raises ServerError."""
+        self.execute("UNLOCK TABLES")
+        self.execute(f"SET SESSION wait_timeout = {_IDLE}")
+
     def execute(self, sql: str) -> int:
         """Run a statement and return the number of rows it affected. Raises ServerError."""
         with self._errors():

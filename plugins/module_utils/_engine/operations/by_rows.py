@@ -14,6 +14,7 @@ from ..admission import admit
 from ..errors import TableProblem
 from ..facts import Replica, ServerFacts
 from ..leniency import lenient_target, put_back
+from ..locks import refuse_fragile
 from ..options import Pace, Repair, Selection, Servers
 from ..outcome import TableRepair
 from ..plan import TablePlan
@@ -52,7 +53,9 @@ class ByRows:
         return put_back(source, target, self._pair.forward, self._target, directory, timeout)
 
     def admit(self, plan: TablePlan, target_table: Table) -> None:
-        """See that a plan, if it goes by rows, may. Raises TableProblem."""
+        """See that a plan may be carried out on the target's table, and by rows, if it goes so. Raises TableProblem."""
+        if plan.changes:
+            refuse_fragile(self._connections.target, target_table)
         if plan.recipe == ROW and plan.changes:
             source, target = self._connections.source, self._connections.target
             self._sides[plan.table.name] = admit(source, target, self._pair, plan.table, target_table, self._repair.downstream)

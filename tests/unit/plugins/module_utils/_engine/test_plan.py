@@ -68,8 +68,8 @@ def test_extra_rows_are_left_alone_when_asked():
     ("source", "target", "code"),
     [
         (table(), table(triggers=(Trigger("x", "INSERT", "AFTER"),)), "triggers"),
-        (table(engine="MyISAM"), table(), "engine_not_transactional"),
-        (table(), table(engine="Aria"), "engine_not_transactional"),
+        (table(engine="CSV"), table(), "engine_not_transactional"),
+        (table(), table(engine="MRG_MyISAM"), "engine_not_transactional"),
         (table(kind="SYSTEM VERSIONED"), table(), "system_versioned"),
     ],
 )
