@@ -266,7 +266,10 @@ class _Run:
                 self.tally.refused[table.reason or "cap"] += 1
                 self.left_or_better(name, a0[name], b0[name], b1[name])
                 known = self.by_name.get(name)
-                by_plan = self.scenario.with_plan_file and table.reason == "no_key"
+                # A row to be kept may be in the way of another whose key of prefixes begins alike.
+                by_plan = (self.scenario.with_plan_file and table.reason == "no_key") or (
+                    keep and table.reason == "unique_collision"
+                )
                 self.hold(capped or by_plan or not (known and known.repairable), f"{name} is repaired, not refused", table)
                 continue
             self.hold(not rest_lost, f"{name}: the target has all of the source's rows", rest_lost)

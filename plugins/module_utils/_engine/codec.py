@@ -15,7 +15,7 @@ import typing as t
 from enum import Enum
 
 from . import sqltext
-from .errors import TableProblem
+from .errors import BadValue, TableProblem
 from .schema import Column
 
 
@@ -93,7 +93,7 @@ def is_variable_length(column: Column) -> bool:
 
 
 def literal(column: Column, value: bytes | None) -> str:
-    """Write a value, as read by read_expression, as SQL. Raises ValueError for bytes that are no such value."""
+    """Write a value, as read by read_expression, as SQL. Raises BadValue for bytes that are no such value."""
     if value is None:
         return "NULL"
     how = kind(column)
@@ -108,7 +108,11 @@ def literal(column: Column, value: bytes | None) -> str:
         return value.decode("ascii") if b"e" in value else value.decode("ascii") + "e0"
     if _NUMBER.fullmatch(value):
         return value.decode("ascii")
-    raise ValueError(f"{column.name}: {value!r} is not a number")
+    raise BadValue(
+        "bad_value",
+        f"{column.name}: {value[:64]!r} is not a number, as {column.column_type} would need; nothing was written.",
+        "The plan or journal that it comes from is damaged; make a new plan, or use another journal.",
+    )
 
 
 def literals(column: Column, values: t.Sequence[bytes | None]) -> t.Sequence[str]:

@@ -48,6 +48,10 @@ class TableProblem(ReplError):
     """One table cannot be compared or repaired; the other tables go on."""
 
 
+class BadValue(TableProblem, ValueError):
+    """What a file of ours holds for a column is no value of that column's type: the file is damaged, or another's."""
+
+
 class Undecided(ReplError):
     """No verdict is possible within the limits given (law 3 of the safety model)."""
 

@@ -40,7 +40,7 @@ import typing as t
 from dataclasses import asdict
 
 from . import images
-from .confirm import Difference
+from .confirm import DIFFERENT, EXTRA, MISSING, Difference
 from .entries import Entry, Header, Identity, JournaledTable, describe
 from .errors import Refusal
 from .schema import Table, TableName
@@ -55,6 +55,7 @@ DEFAULT_DIRECTORY = "~/.mysql_repl/undo"
 FORMAT = "comaster.mysql_repl undo journal"
 VERSION = 2
 _READ = (1, 2)
+_KINDS = frozenset({MISSING, EXTRA, DIFFERENT})
 
 # Rows of a plan written at once, bytes flushed at once.
 _ROWS_AT_ONCE = 500
@@ -183,7 +184,11 @@ def create(directory: str, header: Header) -> Writer:
         with _writing(path):
             sync_directory(directory)
     except BaseException:
-        writer.close()
+        # Nothing was changed; a file without a header would only puzzle whoever finds it.
+        with contextlib.suppress(Refusal):
+            writer.close()
+        with contextlib.suppress(OSError):
+            os.remove(path)
         raise
     return writer
 
@@ -243,6 +248,7 @@ class Journal:
 
     def _scan(self) -> Header:
         header: Header | None = None
+        tables_of: list[int] = []
         with open(self.path, "rb") as file:
             offset = 0
             for number, raw in enumerate(file, 1):
@@ -253,29 +259,37 @@ class Journal:
                     if header is None:
                         header = _read_header(line)
                     else:
-                        self._take(line, offset)
-                except (ValueError, KeyError, TypeError, IndexError, AttributeError) as exc:
+                        self._take(line, offset, tables_of)
+                except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as exc:
                     raise _unreadable(self.path, f"line {number} is damaged or no part of a journal: {exc!r}") from exc
                 offset += len(raw)
         if header is None:
             raise _unreadable(self.path, "it has no header")
         return header
 
-    def _take(self, line: dict[str, t.Any], offset: int) -> None:
+    def _take(self, line: dict[str, t.Any], offset: int, tables_of: list[int]) -> None:
         kind = line["is"]
         if kind == "table":
             columns = tuple((each["name"], each["type"], each["charset"]) for each in line["columns"])
             name = TableName(line["database"], line["table"])
+            if line["id"] in self.tables or not all(map(_is_text, (name.database, name.table, *line["key"]))):
+                raise ValueError("no description of a table")
             self.tables[line["id"]] = JournaledTable(name, columns, tuple(line["key"]), line.get("digest_by", ""))
         elif kind == "row":
             if line["id"] != len(self._rows) + 1:
                 raise ValueError(f"row {line['id']} after row {len(self._rows)}")
-            _check_images(line, len(self.tables[line["table"]].columns))
-            images.decode(line["key"])
+            table = self.tables[line["table"]]
+            if line["kind"] not in _KINDS or len(images.decode(line["key"]) or ()) != len(table.key or table.columns):
+                raise ValueError("no row of its table")
+            bytes.fromhex(line.get("digest", ""))
+            _check_images(line, len(table.columns))
             self._rows.append((offset, offset))
+            tables_of.append(line["table"])
         elif kind == "image":
+            if not 0 < line["id"] <= len(self._rows):
+                raise ValueError("an image of no row")
             row_at = self._rows[line["id"] - 1][0]
-            _check_images(line, None)
+            _check_images(line, len(self.tables[tables_of[line["id"] - 1]].columns))
             self._rows[line["id"] - 1] = (row_at, offset)
         elif kind == "committed":
             self._committed.update(line["rows"])
@@ -340,6 +354,8 @@ def _read_header(line: dict[str, t.Any]) -> Header:
         raise ValueError("not an undo journal of comaster.mysql_repl")
     if line["version"] not in _READ:
         raise ValueError(f"version {line['version']} of the format; this collection reads {' and '.join(map(str, _READ))}")
+    if not all(map(_is_text, (line["kind"], line["created"], line["run"], line["tool"]))):
+        raise ValueError("no header")
     return Header(
         line["kind"], Identity(**line["source"]), Identity(**line["target"]), line["created"], line["run"], line["tool"]
     )
@@ -350,11 +366,18 @@ def _line_at(file: t.BinaryIO, offset: int) -> dict[str, t.Any]:
     return t.cast(dict[str, t.Any], json.loads(file.readline()))
 
 
-def _check_images(line: dict[str, t.Any], width: int | None) -> None:
+def _check_images(line: dict[str, t.Any], width: int) -> None:
     for name in ("before", "after"):
         image = images.decode(line[name])
-        if image is not None and width is not None and len(image) != width:
+        if image is not None and len(image) != width:
             raise ValueError(f"{len(image)} values for {width} columns")
+    copies = line.get("copies", [1, 1])
+    if len(copies) != 2 or not all(type(each) is int and each >= 0 for each in copies):
+        raise ValueError("no numbers of copies")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _unreadable(path: str, why: str) -> Refusal:

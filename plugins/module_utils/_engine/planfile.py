@@ -26,7 +26,7 @@ import typing as t
 from dataclasses import dataclass
 
 from . import images
-from .confirm import Difference
+from .confirm import DIFFERENT, EXTRA, MISSING, Difference
 from .errors import Refusal, UsageError
 from .facts import ServerFacts
 from .multiset import Rows
@@ -194,6 +194,8 @@ def read(path: str, source: ServerFacts, target: ServerFacts, limit: int) -> tup
                 if ended:
                     raise ValueError("something follows its end")
                 if said["is"] == "table":
+                    if said["id"] in tables or not all(isinstance(said[name], str) for name in ("database", "table", "shape")):
+                        raise ValueError("no description of a table")
                     tables[said["id"]] = said
                     rows[said["id"]] = _Rows(spool)
                 elif said["is"] == "row":
@@ -213,7 +215,7 @@ def read(path: str, source: ServerFacts, target: ServerFacts, limit: int) -> tup
         raise UsageError(
             "plan_file", f"{path} cannot be read: {exc.strerror}.", "Name the plan_file that a check wrote."
         ) from exc
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise UsageError(
             "plan_file",
             f"{path} is no complete plan of this collection (line {line}): {exc}.",
@@ -232,7 +234,11 @@ def read(path: str, source: ServerFacts, target: ServerFacts, limit: int) -> tup
 
 def _planned(said: dict[str, t.Any]) -> PlannedRow:
     images_of = said["kind"], said["source"], said["target"]
+    if images_of[0] not in (MISSING, EXTRA, DIFFERENT):
+        raise ValueError("no kind of row")
     if "key" in said:
+        if not said["key"]:
+            raise ValueError("a row without its key")
         return PlannedRow(images_of[0], t.cast(Row, images.decode(said["key"])), *images_of[1:])
     ours, theirs = said["copies"]
     return PlannedRow(images_of[0], (), *images_of[1:], bytes.fromhex(said["digest"]), (int(ours), int(theirs)))

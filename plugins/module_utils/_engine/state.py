@@ -26,7 +26,7 @@ from .report import Copies, Position, SampleRow, TableReport
 from .schema import Table
 from .session import Row
 
-FORMAT = "comaster.mysql_repl check state 2"
+FORMAT = "comaster.mysql_repl check state 3"
 
 # Seconds between two writes of the file while one table is read.
 _WRITE_EVERY = 5.0
@@ -85,7 +85,8 @@ class StateFile:
         temporary = f"{self._path}.{os.getpid()}"
         try:
             with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                json.dump({"format": FORMAT, "question": self._question, "tables": self._tables}, file)
+                said = {"format": FORMAT, "question": self._question, "tables": self._tables}
+                json.dump({**said, "sum": _sum(said)}, file)
             os.replace(temporary, self._path)
         except OSError as exc:
             raise UsageError(
@@ -110,7 +111,9 @@ class StateFile:
             with open(self._path, encoding="utf-8") as file:
                 said = json.load(file)
             known = said["format"] == FORMAT
-        except (OSError, ValueError, KeyError, TypeError) as exc:
+            if known and said.pop("sum") != _sum(said):
+                raise ValueError("it is damaged")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
             raise UsageError(
                 "state_file",
                 f"{self._path} is no state file of this collection ({exc}).",
@@ -120,6 +123,11 @@ class StateFile:
             raise UsageError("state_file", f"{self._path} was written by another version.", "Remove it to start anew.")
         tables: dict[str, dict[str, t.Any]] = said["tables"] if said["question"] == self._question else {}
         return tables
+
+
+def _sum(said: dict[str, t.Any]) -> str:
+    """What tells a damaged file: a wrong checkpoint would let a part of a table go unread."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _report(said: dict[str, t.Any]) -> TableReport:

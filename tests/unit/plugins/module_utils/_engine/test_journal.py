@@ -239,3 +239,15 @@ def test_a_file_that_is_not_there(tmp_path):
         journal.read(str(tmp_path / "none"))
     with pytest.raises(Refusal, match="journal_unreadable"):
         journal.read(str(tmp_path))
+
+
+def test_a_journal_that_cannot_begin_leaves_no_file(tmp_path, monkeypatch):
+    """A full disk: nothing was changed, and no file without a header is left to puzzle over."""
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(journal.os, "fsync", full)
+    with pytest.raises(Refusal, match="No space left"):
+        journal.create(str(tmp_path), HEADER)
+    assert list(tmp_path.iterdir()) == []
