@@ -13,9 +13,9 @@ from collections import Counter
 from functools import partial
 from itertools import count
 
-from sandbox import SandboxError, Topology
+from sandbox import SandboxError, Topology, packages
 
-from . import climate, laws, scenario, shrink, struck
+from . import climate, laws, record, scenario, shrink, struck
 
 SERVERS = ("mariadb-10.11", "mariadb-11.8", "mysql-9")
 
@@ -59,6 +59,8 @@ def _faults(flavor: str, arguments: argparse.Namespace, until: float) -> int:
                     break
     finally:
         _close(stage)
+    if arguments.seed is None:
+        record.add(flavor, _version(flavor), faults=hit.total(), checks=tally.checks, failed=failures)
     took = time.monotonic() - started
     print(f"{flavor}: {done} faults, {hit.total()} of them struck, {failures} failed, {took:.0f} s, last seed {seed}", flush=True)
     print(f"  {dict(hit)} {tally.checks} checks {dict(tally.refused)}", flush=True)
@@ -92,9 +94,15 @@ def _scenarios(flavor: str, arguments: argparse.Namespace, until: float) -> int:
                     break
     finally:
         _close(stage)
+    if arguments.seed is None:
+        record.add(flavor, _version(flavor), tally.scenarios + failures, tally.tables, checks=tally.checks, failed=failures)
     took = time.monotonic() - started
     print(f"{flavor}: {tally}, {failures} failed, {took:.0f} s, last seed {seed}", flush=True)
     return failures
+
+
+def _version(flavor: str) -> str:
+    return packages.version(packages.tree(flavor))
 
 
 def _fresh(flavor: str, seed: int, mild: bool) -> laws.Stage:

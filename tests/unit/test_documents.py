@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from fire import record
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Messages of Ansible itself and of the driver.
 ANSIBLE_SAYS = ("couldn't resolve", "Failed to import", "Could not match", "package is required")
@@ -30,6 +32,30 @@ def test_every_law_names_tests_and_each_of_them_exists():
             path, _colons, function = name.partition("::")
             source = (CHECKOUT / "tests" / path).read_text("utf-8")
             assert not function or re.search(rf"^def {function}\(", source, re.MULTILINE), f"there is no {name}"
+
+
+def test_every_known_failure_names_a_test_and_each_of_them_exists():
+    page = (CHECKOUT / "docs" / "known-failures.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \|.*\| ([^|]*) \|$", page, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 21))
+    found = re.findall(r"`(test_\w+)`", (CHECKOUT / "docs" / "fire.md").read_text("utf-8"))
+    named = [f"integration_engine/test_fire_found.py::{name}" for name in found]
+    for _number, tests in rows:
+        assert "::" in tests
+        named += re.findall(r"`([^`]+)`", tests)
+    for name in named:
+        path, _, function = name.partition("::")
+        assert f"def {function}(" in (CHECKOUT / "tests" / path).read_text("utf-8"), f"there is no {name}"
+
+
+def test_numbers_of_runs_under_fire_are_added_up():
+    page = (CHECKOUT / "docs" / "fire.md").read_text("utf-8")
+    rows = re.findall(r"^\| (mariadb-10.11|mariadb-11.8|mysql-9) \((\S+)\) \| (\d+) ", page, re.MULTILINE)
+    assert len(rows) == 3
+    for server, _version, scenarios in rows:
+        more = record.renewed(page, server, "99.1", (5, 0, 0, 0, 0), "2030-01-01")
+        assert f"| {server} (99.1) | {int(scenarios) + 5} |" in more
+        assert more.count("2030-01-01") == 1
 
 
 def _anchors(path: Path) -> set[str]:
