@@ -80,8 +80,9 @@ def test_servers_that_read_backslashes_and_clocks_otherwise(pairs, fresh_databas
             pair.b.execute(f"UPDATE {database}.t SET v = 'drift' WHERE id = 1", logged=False)
             report = repair(pair, database, tmp_path)
         finally:
-            pair.a.execute("SET GLOBAL sql_mode = %r, GLOBAL time_zone = %r" % before)
-            pair.b.execute("SET GLOBAL time_zone = %r" % before[1:])
+            mode, zone = before
+            pair.a.execute(f"SET GLOBAL sql_mode = '{mode}', GLOBAL time_zone = '{zone}'")
+            pair.b.execute(f"SET GLOBAL time_zone = '{zone}'")
         assert (report.changes.updated, report.verified) == (1, True)
         assert_repaired(pair, database, right)
 
