@@ -52,7 +52,7 @@ def test_a_refused_tables_rows_use_up_no_other_tables_allowance(pairs, fresh_dat
     with fresh_database(pair) as database:
         for table in ("refused", "wanted"):
             pair.a.execute(f"CREATE TABLE {database}.{table} (id int PRIMARY KEY)")
-        pair.a.execute(f"ALTER TABLE {database}.refused ENGINE=MyISAM")
+        pair.a.execute(f"ALTER TABLE {database}.refused ADD SYSTEM VERSIONING")
         pair.wait()
         for table in ("refused", "wanted"):
             pair.b.execute(f"INSERT INTO {database}.{table} VALUES (1), (2), (3), (4)", logged=False)

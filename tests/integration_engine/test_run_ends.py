@@ -49,8 +49,8 @@ def test_a_link_that_the_application_breaks_meanwhile(pairs, fresh_database, tmp
         good, drifted = drift(pair, database)
         real = shadow.Shadow.log
 
-        def log(self, statements):
-            real(self, statements)
+        def log(self, statements, *how):
+            real(self, statements, *how)
             pair.b.execute("INSERT INTO t3 VALUES (77, 'theirs')", database=database, logged=False)
             pair.a.execute("INSERT INTO t3 VALUES (77, 'ours')", database=database)
 
@@ -143,8 +143,8 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operat
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.session import Endpoint
 port, password, database, undo_dir = sys.argv[1:]
 real = shadow.Shadow.log
-def log(self, statements):
-    real(self, statements)
+def log(self, statements, *how):
+    real(self, statements, *how)
     print("logged", flush=True)
     time.sleep(600)
 shadow.Shadow.log = log

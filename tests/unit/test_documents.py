@@ -37,14 +37,14 @@ def test_every_law_names_tests_and_each_of_them_exists():
 def test_every_known_failure_names_a_test_and_each_of_them_exists():
     page = (CHECKOUT / "docs" / "known-failures.md").read_text("utf-8")
     rows = re.findall(r"^\| (\d+) \|.*\| ([^|]*) \|$", page, re.MULTILINE)
-    assert [int(number) for number, _ in rows] == list(range(1, 21))
+    assert [int(number) for number, _row in rows] == list(range(1, 21))
     found = re.findall(r"`(test_\w+)`", (CHECKOUT / "docs" / "fire.md").read_text("utf-8"))
     named = [f"integration_engine/test_fire_found.py::{name}" for name in found]
     for _number, tests in rows:
         assert "::" in tests
         named += re.findall(r"`([^`]+)`", tests)
     for name in named:
-        path, _, function = name.partition("::")
+        path, _colons, function = name.partition("::")
         assert f"def {function}(" in (CHECKOUT / "tests" / path).read_text("utf-8"), f"there is no {name}"
 
 

@@ -372,7 +372,7 @@ def _check_images(line: dict[str, t.Any], width: int) -> None:
         if image is not None and len(image) != width:
             raise ValueError(f"{len(image)} values for {width} columns")
     copies = line.get("copies", [1, 1])
-    if len(copies) != 2 or not all(type(each) is int and each >= 0 for each in copies):
+    if len(copies) != 2 or not all(isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in copies):
         raise ValueError("no numbers of copies")
 
 

@@ -49,7 +49,7 @@ def damaged(dice: random.Random, whole: bytes) -> bytes:
     if how == 1:
         return whole[:place] + bytes([dice.randrange(256)]) + whole[place + 1 :]
     if how == 2:
-        return bytes(dice.randrange(256) for _ in range(dice.randrange(200)))
+        return bytes(dice.randrange(256) for _each in range(dice.randrange(200)))
     lines = whole.splitlines(keepends=True)
     if how == 3:
         return b"".join(dice.sample(lines, dice.randrange(len(lines) + 1)))
