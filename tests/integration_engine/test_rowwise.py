@@ -14,7 +14,13 @@ from dataclasses import replace
 import pytest
 from integration_engine.support import CHECK_GRANTS, PASSWORD, account, assert_repaired, image, servers
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import journal, options, proof, rowwise
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import (
+    journal,
+    modified,
+    options,
+    proof,
+    rowwise,
+)
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync
 from sandbox import co_masters
@@ -292,7 +298,7 @@ def test_method_row_while_the_application_writes_the_same_rows(pairs, fresh_data
         assert not run(pair, database, tmp_path).failed  # by the shadow it goes
         assert_repaired(pair, database, image(pair.a, database))
         # Somebody who reads the view all the time keeps it from being renewed: no proof, no repair.
-        monkeypatch.setattr(proof, "_TRX_READINGS", 3)
+        monkeypatch.setattr(modified, "_READINGS", 3)
         pair.b.execute("DELETE FROM t WHERE id = 1", database=database, logged=False)
         good = image(pair.a, database)
         stop.clear()

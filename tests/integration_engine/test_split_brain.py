@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -215,6 +216,58 @@ def test_a_trigger_that_nobody_saw_is_noticed_before_the_commit(pairs, fresh_dat
             pair.a.execute("DELETE FROM t WHERE id = 2", database=database, logged=False)
         pair.wait()
         assert image(pair.b, database) == theirs
+
+
+CASCADE_B = [
+    "SET foreign_key_checks = 0",
+    "UPDATE parent SET n = 11, changed = 11 WHERE id = 1",
+    "UPDATE parent SET code = 'dos', changed = 11 WHERE id = 2",  # referenced on the source: would cascade
+]
+
+
+@pytest.mark.parametrize("flavor", FLAVORS[:2])
+def test_a_count_of_the_transaction_before_is_not_taken_for_this_one(pairs, fresh_database, tmp_path, flavor, monkeypatch):
+    """A monitor that reads INNODB_TRX all the time keeps its copy from being renewed: one row changed, it says, as before."""
+    pair = pairs(flavor, **ZONES)
+    stop = threading.Event()
+    with fresh_database(pair) as database:
+        rows = [*ODD_ROWS[:1], "INSERT INTO child VALUES (1, 'two')"]
+        ours, theirs = split(pair, database, ODD, rows, [], CASCADE_B)
+        monitor = pair.a.connect()
+        cursor = monitor.cursor()
+
+        def poll():
+            while not stop.is_set():
+                cursor.execute("SELECT * FROM information_schema.INNODB_TRX")
+
+        poller = threading.Thread(target=poll)
+        write = adopt._Run._write
+
+        def written(self, *arguments):
+            bad = write(self, *arguments)
+            if not poller.ident:  # the first row has just been counted
+                poller.start()
+            return bad
+
+        limits = options.Repair(conflict="newest", conflict_column="changed", batch_rows=1)
+        selection = options.Selection(tables=(f"{database}.parent",))
+        with monkeypatch.context() as patched:
+            patched.setattr(adopt._Run, "_write", written)
+            try:
+                limits = replace(limits, undo_dir=str(tmp_path))
+                result = sync.run(servers(pair), selection, options.Pace(), limits, sample_rows=10, apply=True)
+            finally:
+                stop.set()
+                poller.join()
+                monitor.close()
+        assert result.changes.adopted == 1
+        assert [table.reason for table in result.tables] == ["side_effects"]
+        pair.wait()
+        now = image(pair.a, database)
+        assert now["child"] == ours["child"], "the change of the second row has cascaded"
+        assert set(now["parent"]) - set(ours["parent"]) == {(b"1", b"one", b"11", b"11")}
+        assert image(pair.b, database) == theirs
+        assert pair.links_healthy()
 
 
 @pytest.mark.parametrize("flavor", FLAVORS[:2])

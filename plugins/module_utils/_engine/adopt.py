@@ -42,6 +42,7 @@ from .confirm import EXTRA, Difference, read_rows
 from .errors import AccessDenied, LockConflict, LostConnection, ReplError, ServerError, TableProblem
 from .journal import Writer
 from .keyspace import KeySpace
+from .modified import rows_modified
 from .outcome import Skipped, TableRepair
 from .policy import Policy
 from .present import key_text
@@ -53,10 +54,6 @@ from .spool import in_batches
 _LOCK_WAIT = 1
 _LOCK_ATTEMPTS = 12
 _LOCK_PAUSE = (0.05, 0.5)
-
-# InnoDB shows what a transaction has changed from a cache that may be as old as this, in seconds
-# (https://dev.mysql.com/doc/refman/8.4/en/innodb-information-schema-transactions.html).
-_CACHE_AGE = 0.12
 
 # What a server says of a row that it does not take, as a warning or as an error.
 _TOLD = {
@@ -303,7 +300,7 @@ class _Run:
             return bad
         now = read_rows(source, table, [_new_key(table, change) for change in part])
         bad = {change.key: _OTHERWISE for change in part if now.get(_new_key(table, change)) != change.target}
-        if not bad and self._changed() != sum(_records(table, change) for change in part):
+        if not bad and self._changed(table) != sum(_records(table, change) for change in part):
             bad = {change.key: _SIDE_EFFECTS for change in part}
         return bad
 
@@ -312,15 +309,17 @@ class _Run:
         warnings = self.sessions.writing.records("SHOW WARNINGS")
         return next((_TOLD[number] for number in (int(each["Code"] or 0) for each in warnings) if number in _TOLD), _OTHERWISE)
 
-    def _changed(self) -> int:
-        """Records that the open transaction has changed, in all tables."""
-        time.sleep(_CACHE_AGE)
-        return int(
-            self.sessions.writing.scalar(
-                "SELECT trx_rows_modified FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = CONNECTION_ID()"
+    def _changed(self, table: Table) -> int:
+        """Records that the open transaction has changed, in all tables. Raises TableProblem ``side_effects``."""
+        counted = rows_modified(self.sessions.writing)
+        if counted is None:
+            raise TableProblem(
+                "side_effects",
+                f"{table.name}: information_schema.INNODB_TRX of {self.sessions.writing.name} is read by others all the time and"
+                " never renewed, so whether other rows of the source would change as well cannot be counted.",
+                "Hold the monitoring that reads it back for the time of the run.",
             )
-            or 0
-        )
+        return counted
 
     def _put_off(self, adoption: Adoption, change: Difference, why: tuple[str, str], waiting: _Waiting) -> None:
         reason, message = why

@@ -2,33 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The proof, before COMMIT, that a transaction on the source's real tables changes nothing (law 2; see rowwise.py).
-
-Measured on MariaDB 10.11, 11.8 and MySQL 9.7: ``trx_rows_modified`` is 2 for DELETE + INSERT, whatever the row holds (BLOBs,
-full-text indexes), 3 with an UPDATE or a trigger that logs a row. The view is a copy, renewed only when nobody has read it
-for 0.1 s; whether it shows this very moment is seen by the text of the query, which it must hold: it may else show the
-transaction before.
-https://dev.mysql.com/doc/refman/8.4/en/information-schema-innodb-trx-table.html
-"""
+"""The proof, before COMMIT, that a transaction on the source's real tables changes nothing (law 2; see rowwise.py)."""
 
 from __future__ import annotations
 
-import secrets
-import time
 import typing as t
 from dataclasses import dataclass
 
 from . import sqltext
 from .confirm import read_rows
 from .errors import TableProblem
+from .modified import rows_modified
 from .multiset import Rows
 from .present import key_text
 from .schema import Table
 from .session import Row, Session
-
-# The copy behind innodb_trx: seconds until it is renewed, and how often that is waited for.
-_TRX_CACHE = 0.11
-_TRX_READINGS = 30
 
 # Comparisons of a side table, which others may write meanwhile.
 _SIDE_READINGS = 10
@@ -74,22 +62,15 @@ class Proof:
         )
 
     def _rows_modified(self) -> int:
-        """Row changes of the open transaction, seen at this very moment."""
-        for _reading in range(_TRX_READINGS):
-            mark = secrets.token_hex(8)
-            found = self.source.rows(
-                "SELECT trx_rows_modified, trx_query FROM information_schema.INNODB_TRX"
-                f" WHERE trx_mysql_thread_id = CONNECTION_ID() /* {mark} */"
+        counted = rows_modified(self.source)
+        if counted is None:
+            raise TableProblem(
+                "trigger_side_effects",
+                f"{self.table.name}: information_schema.INNODB_TRX of {self.source.name} is read by others all the time and"
+                " never renewed, so what the triggers change cannot be counted.",
+                "Hold the monitoring that reads it back for the time of the repair.",
             )
-            if found and mark.encode() in (found[0][1] or b""):
-                return int(found[0][0] or 0)
-            time.sleep(_TRX_CACHE)
-        raise TableProblem(
-            "trigger_side_effects",
-            f"{self.table.name}: information_schema.INNODB_TRX of {self.source.name} is read by others all the time and"
-            " never renewed, so what the triggers change cannot be counted.",
-            "Hold the monitoring that reads it back for the time of the repair.",
-        )
+        return counted
 
     def _is_unchanged(self, side: Table) -> bool:
         """Whether a side table is the same inside the transaction as outside.
