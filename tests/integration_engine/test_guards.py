@@ -1,0 +1,176 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Guards that nothing else would miss: each test fails when its guard is taken out."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pymysql
+import pytest
+from integration_engine.support import image, servers
+
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import (
+    adopt,
+    journal,
+    multiset,
+    options,
+    putback,
+    rowwise,
+    schema,
+    session,
+)
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.lanes import Lane
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync, undo
+
+FLAVORS = ("mariadb-10.11", "mysql-9")
+
+LOCK_WAIT_TIMEOUT = 1205
+
+
+def run(pair, database, undo_dir, **repair):
+    """Run the sync on one database."""
+    limits = options.Repair(undo_dir=str(undo_dir), **repair)
+    selection = options.Selection(databases=(database,))
+    return sync.run(servers(pair), selection, options.Pace(), limits, sample_rows=10, apply=True)
+
+
+def fill(pair, database, statements, drift):
+    """The same tables on both servers, then what only the target has."""
+    pair.a.execute(statements, database=database)
+    pair.wait()
+    pair.b.execute(drift, database=database, logged=False)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_rows_on_their_way_are_no_drift_without_a_key(pairs, fresh_database, flavor, direction):
+    """The fence of a verdict on a table without a key (law 3)."""
+    pair = pairs(flavor)
+    upstream, downstream = (pair.a, pair.b) if direction == "forward" else (pair.b, pair.a)
+    with fresh_database(pair) as database:
+        fill(pair, database, ["CREATE TABLE t (v int)", "INSERT INTO t VALUES (1), (1), (2)"], ["UPDATE t SET v = 0 WHERE v = 2"])
+        downstream.stop_replica()
+        upstream.execute("INSERT INTO t VALUES (1), (3)", database=database)
+
+        def fence():
+            downstream.start_replica()
+            pair.wait()
+
+        login = servers(pair).target
+        source = session.connect(login.at(pair.a.host, pair.a.port), "source")
+        with Lane(source, session.connect(login, "target")) as lane:
+            table = schema.read_tables(source, [database])[schema.TableName(database, "t")]
+            rows = multiset.Rows(table, table.stored_columns)
+            suspects = [digest for some in multiset.scan(lane, rows, 5).suspects for digest in some]
+            assert len(suspects) == 4  # 0 and 2, and both values on their way
+            found = multiset.confirm(lane, rows, suspects, fence)
+    assert sorted(each.key for each in found) == [(b"0",), (b"2",)]
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_rows_stay_as_they_are_while_they_are_adopted(pairs, fresh_database, tmp_path, flavor, monkeypatch):
+    """The locks on both servers between the reading and the commit (law 5): the application waits."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        fill(
+            pair,
+            database,
+            ["CREATE TABLE t (id int PRIMARY KEY, v int, changed int)", "INSERT INTO t VALUES (1, 1, 1), (5, 5, 1)"],
+            ["UPDATE t SET v = 2, changed = 2 WHERE id = 1", "INSERT INTO t VALUES (9, 9, 1)"],
+        )
+        waited = []
+        write = adopt._Run._write
+
+        def written(self, *arguments):
+            for server, statement in (
+                (pair.a, "UPDATE t SET v = 77 WHERE id = 1"),
+                (pair.a, "INSERT INTO t VALUES (9, 77, 1)"),
+                (pair.b, "UPDATE t SET v = 77 WHERE id = 1"),
+                (pair.b, "DELETE FROM t WHERE id = 9"),
+            ):
+                with suppress(pymysql.MySQLError):
+                    try:
+                        server.execute(["SET SESSION innodb_lock_wait_timeout = 1", statement], database=database)
+                    except pymysql.MySQLError as error:
+                        waited.append(error.args[0])
+                        raise
+            return write(self, *arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(adopt._Run, "_write", written)
+            result = run(pair, database, tmp_path, extra_rows="adopt", conflict="newest", conflict_column="changed")
+        assert waited == [LOCK_WAIT_TIMEOUT] * 4
+        assert (result.verified, result.changes.adopted) == (True, 2)
+        pair.wait()
+        merged = [(b"1", b"2", b"2"), (b"5", b"5", b"1"), (b"9", b"9", b"1")]
+        assert image(pair.a, database)["t"] == image(pair.b, database)["t"] == merged
+        assert pair.links_healthy()
+
+
+@pytest.mark.parametrize("key", ["PRIMARY KEY", ""], ids=["keyed", "keyless"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_an_undo_reads_again_what_it_wrote(pairs, fresh_database, tmp_path, flavor, key, monkeypatch):
+    """The re-read before the commit of an undo: a trigger that came meanwhile alters what is put back."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        fill(
+            pair,
+            database,
+            [f"CREATE TABLE t (id int {key}, v int)", "INSERT INTO t VALUES (1, 1), (2, 2)"],
+            ["UPDATE t SET v = 7 WHERE id = 1"],
+        )
+        good = image(pair.a, database)
+        undo_file = run(pair, database, tmp_path).undo_file
+        choose = putback.choose
+
+        def chosen(*arguments):
+            trigger = "CREATE TRIGGER meanwhile BEFORE INSERT ON t FOR EACH ROW SET NEW.v = 99"
+            pair.a.execute(trigger, database=database, logged=False)
+            return choose(*arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(putback, "choose", chosen)
+            result = undo.run(servers(pair), undo_file, undo_dir=str(tmp_path))
+        assert result.failed
+        pair.a.execute("DROP TRIGGER meanwhile", database=database, logged=False)
+        pair.wait()
+        left = image(pair.a, database)["t"]
+        assert (b"1", b"99") not in left, "what the trigger made of the row was committed"
+        assert left == image(pair.b, database)["t"]
+        assert key == "" or left == good["t"]
+        assert pair.links_healthy()
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_method_row_has_its_last_images_on_disk_before_the_commit(pairs, fresh_database, tmp_path, flavor, monkeypatch):
+    """The flush of a batch (law 9): a row that changed since the plan is journaled as it is now, before anything counts."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        fill(
+            pair,
+            database,
+            ["CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t VALUES (1, 1)"],
+            ["UPDATE t SET v = 7 WHERE id = 1"],
+        )
+        on_disk = []
+        batch, write = rowwise._Run._batch, rowwise._Run._write
+
+        def changed(self, jobs):
+            pair.a.execute("UPDATE t SET v = 5 WHERE id = 1", database=database, logged=False)
+            return batch(self, jobs)
+
+        def written(self, steps):
+            on_disk.extend((entry.before, entry.after) for entry in journal.read(self.journal.path).entries())
+            return write(self, steps)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(rowwise._Run, "_batch", changed)
+            patched.setattr(rowwise._Run, "_write", written)
+            result = run(pair, database, tmp_path, method="row")
+        assert result.verified, result.message
+        assert on_disk == [((b"1", b"7"), (b"1", b"5"))]
+        pair.wait()
+        assert image(pair.a, database) == image(pair.b, database) == {"t": [(b"1", b"5")]}
