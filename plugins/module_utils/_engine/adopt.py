@@ -31,12 +31,10 @@ others.
 from __future__ import annotations
 
 import contextlib
-import random
-import time
 import typing as t
 from dataclasses import dataclass, field
 
-from . import rewrite, sqltext
+from . import locks, rewrite, sqltext
 from .arrival import drain, wanting
 from .confirm import EXTRA, Difference, read_rows
 from .errors import AccessDenied, LockConflict, LostConnection, ReplError, ServerError, TableProblem
@@ -49,11 +47,6 @@ from .present import key_text
 from .schema import Key, Table
 from .session import Row, Session
 from .spool import in_batches
-
-# As in repair.py: the application goes first.
-_LOCK_WAIT = 1
-_LOCK_ATTEMPTS = 12
-_LOCK_PAUSE = (0.05, 0.5)
 
 # What a server says of a row that it does not take, as a warning or as an error.
 _TOLD = {
@@ -202,7 +195,7 @@ class _Run:
         writing, target_lock = self.sessions.writing, self.sessions.target_lock
         writing.execute("SET SESSION binlog_format = 'STATEMENT'")
         for session in (writing, target_lock):
-            session.execute(f"SET SESSION innodb_lock_wait_timeout = {_LOCK_WAIT}")
+            session.execute(f"SET SESSION innodb_lock_wait_timeout = {locks.WAIT}")
         self.packet = rewrite.largest_packet(writing, self.sessions.target)
 
     def release(self) -> None:
@@ -251,14 +244,14 @@ class _Run:
 
     def _with_locks(self, adoption: Adoption, part: t.Sequence[Difference]) -> dict[Row, tuple[str, str]]:
         """One transaction; the keys of rows that do not go in, with the reason, if there are any: then nothing was written."""
-        for attempt in range(1, _LOCK_ATTEMPTS + 1):
+        for attempt in range(1, locks.ATTEMPTS + 1):
             try:
                 return self._transaction(adoption, part)
             except LockConflict:
                 self.release()
-                if attempt == _LOCK_ATTEMPTS:
+                if attempt == locks.ATTEMPTS:
                     raise
-            time.sleep(random.uniform(*_LOCK_PAUSE))
+            locks.pause()
         return {}
 
     def _transaction(self, adoption: Adoption, part: t.Sequence[Difference]) -> dict[Row, tuple[str, str]]:

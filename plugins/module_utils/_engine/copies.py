@@ -15,12 +15,10 @@ table, so writers of this table wait for one such reading. Batches are therefore
 from __future__ import annotations
 
 import contextlib
-import random
-import time
 import typing as t
 from dataclasses import dataclass, field
 
-from . import rewrite
+from . import locks, rewrite
 from .arrival import drain, unequal
 from .collisions import Collisions
 from .confirm import Difference
@@ -41,11 +39,6 @@ _BATCH_BYTES = 4 << 20
 
 # A value with more bytes than this in all its copies would make a transaction too large for a replica.
 _MAX_BYTES = 64 << 20
-
-# As in repair.py: the application goes first.
-_LOCK_WAIT = 1
-_LOCK_ATTEMPTS = 12
-_LOCK_PAUSE = (0.05, 0.5)
 
 _STATEMENTS_SHOWN = 100
 
@@ -81,7 +74,7 @@ def repair_copies(
     collisions = Collisions(source_lock, target, table, changes, space)
     constraints = Constraints(source_lock, target, table)
     prepare(source_log)
-    source_lock.execute(f"SET SESSION innodb_lock_wait_timeout = {_LOCK_WAIT}")
+    source_lock.execute(f"SET SESSION innodb_lock_wait_timeout = {locks.WAIT}")
     jobs = [_Job(number, change) for number, change in zip(journal.plan(table, changes), changes)]
     run = _Run(source_lock, source_log, target, rows, packet, collisions, constraints, journal, spare_deletes)
     run.all(jobs, lambda: drain(fence, check_links), reached)
@@ -171,7 +164,7 @@ class _Run:
 
     def _batch(self, jobs: t.Sequence[_Job]) -> list[_Job]:
         """Log one batch; returns the jobs to verify."""
-        for attempt in range(1, _LOCK_ATTEMPTS + 1):
+        for attempt in range(1, locks.ATTEMPTS + 1):
             theirs = self.rows.count(self.target, [job.digest for job in jobs])
             jobs = self._free_of_collisions(jobs)
             if not jobs:
@@ -181,9 +174,9 @@ class _Run:
                     return self._log(jobs, theirs, shadow)
             except LockConflict:
                 self._release()
-                if attempt == _LOCK_ATTEMPTS:
+                if attempt == locks.ATTEMPTS:
                     raise
-            time.sleep(random.uniform(*_LOCK_PAUSE))
+            locks.pause()
         return []
 
     def _free_of_collisions(self, jobs: t.Sequence[_Job]) -> list[_Job]:

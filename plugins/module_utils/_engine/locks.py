@@ -14,14 +14,25 @@ engines); LOCK TABLES ... WRITE waits on all of them, at the price that readers 
 from __future__ import annotations
 
 import contextlib
+import random
+import time
 import typing as t
 
 from .errors import AccessDenied, ServerError, TableProblem
 from .schema import Table
 from .session import Session
 
-# The application goes first. Seconds; 1 is the least that InnoDB knows.
-_WAIT = 1
+#: The application goes first: seconds to wait for a lock (1 is the least that InnoDB knows), and tries to get one.
+WAIT = 1
+ATTEMPTS = 12
+
+# Seconds between two tries, at random, so that two that are in each other's way do not meet again.
+_PAUSE = (0.05, 0.5)
+
+
+def pause() -> None:
+    """Let the application have its turn after a try that failed."""
+    time.sleep(random.uniform(*_PAUSE))
 
 
 class Locks(t.Protocol):
@@ -39,7 +50,7 @@ class Locks(t.Protocol):
 
 def locks_for(session: Session, table: Table) -> Locks:
     """What suits the table. ``session`` reads the rows, and nothing of other tables meanwhile. Raises ServerError."""
-    session.execute(f"SET SESSION innodb_lock_wait_timeout = {_WAIT}, SESSION lock_wait_timeout = {_WAIT}")
+    session.execute(f"SET SESSION innodb_lock_wait_timeout = {WAIT}, SESSION lock_wait_timeout = {WAIT}")
     return _Rows(session) if table.is_transactional else _WholeTable(session, table)
 
 

@@ -16,7 +16,7 @@ import typing as t
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from . import arrival, rewrite, sqltext
+from . import arrival, locks, rewrite, sqltext
 from .collisions import Collisions
 from .confirm import Difference, read_rows
 from .errors import AccessDenied, LostConnection, Refusal, ServerError
@@ -26,9 +26,6 @@ from .schema import Table
 from .session import Row, Session
 from .spool import row_bytes
 from .takeback import RefusedRow, refused
-
-# Seconds; the application goes first.
-_LOCK_WAIT = 1
 
 # Bytes of all copies of one row value: more would make a transaction too large for a replica.
 _MAX_BYTES = 64 << 20
@@ -68,7 +65,7 @@ class PutBack(t.Protocol):
 
 def prepare(session: Session) -> None:
     """Give the writing session its settings. Raises ServerError."""
-    session.execute(f"SET SESSION foreign_key_checks = 0, SESSION innodb_lock_wait_timeout = {_LOCK_WAIT}")
+    session.execute(f"SET SESSION foreign_key_checks = 0, SESSION innodb_lock_wait_timeout = {locks.WAIT}")
     if session.dialect.is_mariadb:
         session.execute("SET SESSION check_constraint_checks = 0")
 

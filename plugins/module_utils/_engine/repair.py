@@ -11,8 +11,6 @@ target. Killed at any instant, the source is unchanged and the target is as it w
 
 from __future__ import annotations
 
-import random
-import time
 import typing as t
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -25,7 +23,7 @@ from .constraints import Constraints
 from .errors import LockConflict, ReplError, TableProblem, Undecided
 from .journal import Writer
 from .keyspace import KeySpace
-from .locks import Locks, locks_for
+from .locks import ATTEMPTS, Locks, locks_for, pause
 from .outcome import Skipped, TableRepair
 from .present import key_text
 from .recipes import DELETE, INSERT, PLAIN, REPLACE, UPDATE, Recipe
@@ -39,11 +37,6 @@ _BATCH_BYTES = 4 << 20
 
 # Batches logged between two drainings. It starts with one, so that a problem shows early, and doubles.
 _MAX_BATCHES_AT_ONCE = 16
-
-# The application goes first: tries to get a lock, and seconds between them,
-# at random. From the second failure on, a batch is halved as well.
-_LOCK_ATTEMPTS = 12
-_LOCK_PAUSE = (0.05, 0.5)
 
 # Rows that changed meanwhile, or that others were in the way of, are taken up again after the others, so often.
 _PASSES = 3
@@ -257,9 +250,10 @@ class _Run:
                 return self._log(free, theirs, shadow)
         except LockConflict:
             self._release()
-            if attempt == _LOCK_ATTEMPTS:
+            if attempt == ATTEMPTS:
                 raise
-        time.sleep(random.uniform(*_LOCK_PAUSE))
+        pause()
+        # From the second failure on, the batch is halved as well.
         middle = len(free) // 2 if attempt > 1 else 0
         parts = (free[:middle], free[middle:])
         return [job for part in parts if part for job in self._batch(part, attempt + 1)]

@@ -20,12 +20,10 @@ triggers that every statement of recipes.py would fire, and only where the sourc
 from __future__ import annotations
 
 import contextlib
-import random
-import time
 import typing as t
 from dataclasses import dataclass, field
 
-from . import rewrite, sqltext
+from . import locks, rewrite, sqltext
 from .arrival import drain, wanting
 from .collisions import Collisions
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
@@ -43,11 +41,6 @@ from .spool import gather, in_batches
 # Rows of one transaction: each holds locks that the application waits for, for about 0.2 s.
 _BATCH_ROWS = 100
 
-# As in repair.py: the application goes first.
-_LOCK_WAIT = 1
-_LOCK_ATTEMPTS = 12
-_LOCK_PAUSE = (0.05, 0.5)
-
 _STATEMENTS_SHOWN = 100
 
 _SETTINGS = {
@@ -56,7 +49,7 @@ _SETTINGS = {
     "sql_log_bin": "1",
     "foreign_key_checks": "0",
     "unique_checks": "1",
-    "innodb_lock_wait_timeout": str(_LOCK_WAIT),
+    "innodb_lock_wait_timeout": str(locks.WAIT),
 }
 
 
@@ -190,15 +183,15 @@ class _Run:
         """Write one batch; row by row if that fails, so that a row which the server refuses costs only itself."""
         theirs = read_rows(self.target, self.table, [job.key for job in jobs])
         jobs = self._free_of_collisions(jobs)
-        for attempt in range(1, _LOCK_ATTEMPTS + 1):
+        for attempt in range(1, locks.ATTEMPTS + 1):
             if not jobs:
                 return []
             try:
                 return self._transaction(jobs, theirs)
             except LockConflict:
-                if attempt == _LOCK_ATTEMPTS:
+                if attempt == locks.ATTEMPTS:
                     raise
-                time.sleep(random.uniform(*_LOCK_PAUSE))
+                locks.pause()
             except AccessDenied as exc:
                 raise _missing_grant(self.source, self.table, exc) from exc
             except LostConnection:

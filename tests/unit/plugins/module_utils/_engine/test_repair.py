@@ -175,7 +175,7 @@ class World:
         monkeypatch.setattr(repair, "Constraints", FakeConstraints)
         monkeypatch.setattr(rewrite, "replaces", apply_replaces)
         monkeypatch.setattr(rewrite, "deletes", apply_deletes)
-        monkeypatch.setattr(repair.time, "sleep", lambda _seconds: None)
+        monkeypatch.setattr(repair, "pause", lambda: None)
 
     def fence(self):
         """Replication is drained: what was logged arrives."""
