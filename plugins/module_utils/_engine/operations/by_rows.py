@@ -15,7 +15,7 @@ from ..errors import TableProblem
 from ..facts import Replica, ServerFacts
 from ..leniency import lenient_target, put_back
 from ..locks import refuse_fragile
-from ..options import Pace, Repair, Selection, Servers
+from ..options import Pace, Selection
 from ..outcome import TableRepair
 from ..plan import TablePlan
 from ..progress import Meter, nobody
@@ -24,18 +24,19 @@ from ..report import IDENTICAL
 from ..rowwise import repair_rows
 from ..schema import Table, TableName, read_tables
 from ..session import Session
-from ..topology import OpenPair, Pair
 from .checksum import examine_all
+from .shared import Run
 
 
 class ByRows:
     """The tables of one run that are repaired by rowwise.py."""
 
-    def __init__(self, connections: OpenPair, pair: Pair, servers: Servers, repair: Repair) -> None:
-        self._connections = connections
-        self._pair = pair
-        self._servers = servers
-        self._repair = repair
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._connections = run.connections
+        self._pair = run.pair
+        self._servers = run.servers
+        self._repair = run.repair
         self._sides: dict[TableName, frozenset[TableName]] = {}
         self._is_lenient = False
         #: What could not be put back.
@@ -79,8 +80,6 @@ class ByRows:
         sessions: tuple[Session, Session],
         writer: journal.Writer,
         stack: ExitStack,
-        fence: t.Callable[[], None],
-        links: t.Callable[[], None],
         reached: t.Callable[[int], None],
     ) -> TableRepair:
         """Repair one table; the target is made lenient before the first, until ``stack`` unwinds. Raises ReplError."""
@@ -91,8 +90,8 @@ class ByRows:
             stack.enter_context(lenient_target(source, target, link, self._target, writer, timeout, self.problems))
             self._is_lenient = True
         target = self._connections.target
-        rows = self._repair.batch_rows
-        return repair_rows(*sessions, target, plan.table, sides, plan.changes, rows, writer, fence, links, reached)
+        rows, links = self._repair.batch_rows, (self._run.fence, self._run.check_links)
+        return repair_rows(*sessions, target, plan.table, sides, plan.changes, rows, writer, *links, reached)
 
     def _equal_sides(self, name: TableName) -> list[Table]:
         """The tables that triggers of one write, seen to be equal on both servers; so no row of them is changed.

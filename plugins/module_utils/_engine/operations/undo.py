@@ -26,7 +26,7 @@ from ..spool import Differences, in_batches
 from ..takeback import RefusedRow, Takeback, refused
 from ..topology import OpenPair, Pair, open_pair
 from . import info
-from .sync import journal_header, only_run
+from .shared import journal_header, only_run
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the operations that write have in common: one run's servers and wishes, its lock, its journal's header."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from .. import __version__, journal, sqltext
+from ..errors import Refusal, ServerError
+from ..fence import check_links, fence_both
+from ..options import Pace, Repair, Servers
+from ..progress import Meter
+from ..session import Session
+from ..topology import OpenPair, Pair
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its two servers and how they are joined, what the user asked for, and who is told how far it is.
+
+    ``started``: by the clock of time.monotonic(), in seconds.
+    """
+
+    connections: OpenPair
+    pair: Pair
+    servers: Servers
+    repair: Repair
+    pace: Pace
+    meter: Meter = field(default_factory=Meter)
+    started: float = field(default_factory=time.monotonic)
+
+    def fence(self) -> None:
+        """Wait until both servers have applied what the other has logged. Raises Undecided, and what the meter raises."""
+        both, timeout = self.connections, self.servers.fence_timeout
+        fence_both(both.source, both.target, self.pair, timeout, self.meter.draining)
+
+    def check_links(self) -> None:
+        """Raise Refusal ``broken_link`` unless replication runs, in each direction that there is."""
+        check_links(self.connections.source, self.connections.target, self.pair)
+
+
+@contextmanager
+def only_run(source: Session, pair: Pair) -> t.Iterator[None]:
+    """Keep a second run away from the same pair, until the session ends at the latest.
+
+    Raises Refusal ``already_running``.
+    """
+    name = sqltext.string(f"comaster.mysql_repl.{pair.target.server_id}")
+    if source.scalar(f"SELECT GET_LOCK({name}, 0)") != "1":
+        raise Refusal(
+            "already_running",
+            f"Another run is repairing the same target (server_id {pair.target.server_id}) through {source.name}.",
+            "Wait until it has finished; its lock goes with its connection.",
+        )
+    try:
+        yield
+    finally:
+        with suppress(ServerError):
+            source.execute(f"DO RELEASE_LOCK({name})")
+
+
+def journal_header(kind: str, pair: Pair, connections: OpenPair) -> journal.Header:
+    """Who is about to change what."""
+    source, target = (
+        journal.Identity(session.endpoint.address, facts.server_id, facts.uuid)
+        for session, facts in ((connections.source, pair.source), (connections.target, pair.target))
+    )
+    return journal.Header(kind, source, target, tool=__version__)
