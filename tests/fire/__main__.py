@@ -15,7 +15,7 @@ from itertools import count
 
 from sandbox import SandboxError, Topology, packages
 
-from . import climate, laws, record, scenario, shrink, struck
+from . import climate, laws, quick, record, scenario, shrink, struck
 
 SERVERS = ("mariadb-10.11", "mariadb-11.8", "mysql-9")
 
@@ -23,7 +23,7 @@ SERVERS = ("mariadb-10.11", "mariadb-11.8", "mysql-9")
 def main() -> int:
     """Run; returns 1 when a law was broken."""
     arguments = _parser().parse_args()
-    laws.hurry()
+    quick.hurry()
     ended = time.monotonic() + arguments.seconds
     failures = 0
     for place, flavor in enumerate(arguments.server or SERVERS):
@@ -106,7 +106,7 @@ def _version(flavor: str) -> str:
 
 
 def _fresh(flavor: str, seed: int, mild: bool) -> laws.Stage:
-    return laws.Stage(climate.start(flavor, climate.MILD if mild else climate.of_seed(seed, flavor)))
+    return _renew(None, flavor, climate.MILD if mild else climate.of_seed(seed, flavor))
 
 
 def _renew(stage: laws.Stage | None, flavor: str, wanted: climate.Climate) -> laws.Stage:
@@ -115,7 +115,7 @@ def _renew(stage: laws.Stage | None, flavor: str, wanted: climate.Climate) -> la
         pair: Topology = climate.start(flavor, wanted)
     except SandboxError as error:
         raise SystemExit(f"{flavor} cannot live in {wanted}: {error}") from error
-    return laws.Stage(pair)
+    return laws.Stage(pair, plain=not wanted.tls, passing=True)
 
 
 def _close(stage: laws.Stage | None) -> None:

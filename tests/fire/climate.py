@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from sandbox import Topology, co_masters
 
+from . import quick
+
 #: Scenarios with the same seed // this share one pair.
-BLOCK = 60
+BLOCK = 120
 
 _MODES = (
     "", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT,ANSI_QUOTES", "TRADITIONAL", "PAD_CHAR_TO_FULL_LENGTH",
@@ -88,10 +90,12 @@ class Climate:
     b: dict[str, str] = field(default_factory=dict)
     globals_a: dict[str, str] = field(default_factory=dict)
     globals_b: dict[str, str] = field(default_factory=dict)
+    #: Whether the tool connects by TCP with TLS; else by sockets, without.
+    tls: bool = True
 
     def __str__(self) -> str:
         said = {"a": self.a, "b": self.b, "SET GLOBAL on a": self.globals_a, "SET GLOBAL on b": self.globals_b}
-        return f"{self.binlog_format}, GTID {'on' if self.gtid else 'off'}, {said}"
+        return f"{self.binlog_format}, GTID {'on' if self.gtid else 'off'}, TLS {'on' if self.tls else 'off'}, {said}"
 
 
 MILD = Climate("ROW", True)
@@ -118,7 +122,7 @@ def of_seed(seed: int, flavor: str) -> Climate:
             side.pop("transaction_isolation", None)
     if flavor == "mysql-9" and not gtid:  # or each wait for replication takes the default of 300 ms
         a["replica_checkpoint_period"] = b["replica_checkpoint_period"] = "10"
-    return Climate(form, gtid, a, b, some(_GLOBALS, 0.2), some(_GLOBALS, 0.2))
+    return Climate(form, gtid, a, b, some(_GLOBALS, 0.2), some(_GLOBALS, 0.2), tls=dice.random() < 0.2)
 
 
 def for_faults(seed: int) -> Climate:
@@ -129,6 +133,7 @@ def for_faults(seed: int) -> Climate:
 
 def start(flavor: str, climate: Climate) -> Topology:
     """Start a pair in a climate."""
+    quick.use_tls(climate.tls)
     pair = co_masters(flavor, climate.binlog_format, climate.gtid, options_a=climate.a, options_b=climate.b)
     for server, settings in ((pair.a, climate.globals_a), (pair.b, climate.globals_b)):
         for name, value in settings.items():

@@ -92,9 +92,9 @@ class Hands:
         """Run a statement on one server."""
         return (self._logged if logged else self._unlogged)[name].run(sql)
 
-    def use(self, database: str) -> None:
-        """Make it the default database of all."""
-        for name in self.pair.servers:
+    def use(self, database: str, *names: str) -> None:
+        """Make it the default database of some servers, else of all."""
+        for name in names or self.pair.servers:
             for logged in (True, False):
                 self.run(name, f"USE {quoted(database)}", logged)
 
@@ -109,9 +109,12 @@ class Hands:
             return str(error)
         return ""
 
-    def image(self, name: str, database: str) -> Image:
-        """Every row of every table, as the bytes stored, floats with all their bits, in a stable order."""
-        found: Image = {}
+    def tables(self, name: str, database: str) -> set[str]:
+        """The names of all tables."""
+        return {row[0].decode() for row in self.run(name, f"SHOW TABLES FROM {quoted(database)}")}
+
+    def columns(self, name: str, database: str) -> dict[str, list[str]]:
+        """By table, the expressions that give each column exactly."""
         columns: dict[str, list[str]] = {}
         for table, column, kind in self.run(
             name,
@@ -123,7 +126,15 @@ class Hands:
             sql = quoted(column.decode())
             exact = {b"float": f"{sql} * 1e0", b"enum": f"{sql} + 0", b"set": f"{sql} + 0", b"bit": f"{sql} + 0"}
             columns.setdefault(table.decode(), []).append(exact.get(kind.lower(), sql))
-        for table, expressions in columns.items():
+        return columns
+
+    def image(self, name: str, database: str, columns: dict[str, list[str]] | None = None) -> Image:
+        """Every row of every table, as the bytes stored, floats with all their bits, in a stable order.
+
+        ``columns``: as columns() told them; to look them up takes longer than to read the rows.
+        """
+        found: Image = {}
+        for table, expressions in (self.columns(name, database) if columns is None else columns).items():
             rows = self.run(name, f"SELECT {', '.join(expressions)} FROM {quoted(database)}.{quoted(table)}")
             found[table] = sorted(rows, key=repr)
         return found

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 import tempfile
 import traceback
 from collections import Counter
@@ -37,11 +36,6 @@ _GRANTS = {
     "mysql": "SELECT, TRIGGER, CREATE TEMPORARY TABLES, REPLICATION CLIENT, PROCESS, SESSION_VARIABLES_ADMIN",
     "mariadb": "SELECT, TRIGGER, CREATE TEMPORARY TABLES, CREATE, INSERT, BINLOG MONITOR, SLAVE MONITOR, PROCESS, BINLOG ADMIN",
 }
-
-
-def hurry() -> None:
-    """Spare each connection the reading of the system's certificates (40 ms): the sandbox's servers sign their own."""
-    ssl.SSLContext.load_default_certs = lambda *unused: None  # type: ignore[method-assign]
 
 
 class Broken(AssertionError):
@@ -75,10 +69,13 @@ def documented_codes() -> frozenset[str]:
 
 
 class Stage:
-    """A running pair, ready for scenarios."""
+    """A running pair, ready for scenarios.
 
-    def __init__(self, pair: Topology) -> None:
-        self.pair = pair
+    ``plain``: the tool connects by sockets. ``passing``: the pair is thrown away soon, so that nothing need be cleared.
+    """
+
+    def __init__(self, pair: Topology, plain: bool = False, passing: bool = False) -> None:
+        self.pair, self.plain, self.passing = pair, plain, passing
         self.hands = Hands(pair)
         who = f"'{USER}'@'%'"
         self.hands.run("a", f"CREATE USER IF NOT EXISTS {who} IDENTIFIED BY '{PASSWORD}'", logged=True)
@@ -86,12 +83,18 @@ class Stage:
         pair.wait()
 
     def servers(self, as_root: bool, **more: Any) -> options.Servers:
-        """The pair as the engine takes it: logged in to b, the source to be found from there."""
+        """The pair as the engine takes it: logged in to b; by TCP the source is to be found from there."""
         user, password = ("root", self.pair.b.root_password) if as_root else (USER, PASSWORD)
+        if self.plain:
+            target = Endpoint(unix_socket=self.pair.b.socket, user=user, password=password)
+            return options.Servers(target=target, source=options.SourceLogin(unix_socket=self.pair.a.socket), **more)
         return options.Servers(target=Endpoint(self.pair.b.host, self.pair.b.port, user=user, password=password), **more)
 
     def clear(self, database: str) -> None:
         """Drop a database on both sides; raises when the links are broken."""
+        if self.passing:
+            self.pair.wait(20)
+            return
         drop = f"DROP DATABASE IF EXISTS {quoted(database)}"
         self.hands.run("a", drop, logged=True)
         self.hands.run("b", drop)
@@ -119,6 +122,7 @@ class _Run:
         self.hands, self.pair = stage.hands, stage.pair
         self.database = scenario.database
         self.by_name: dict[str, Table] = {}
+        self.columns: dict[str, dict[str, list[str]]] = {}
         said = scenario.options
         self.selection = options.Selection(databases=(self.database,), **said.get("selection", {}))
         self.pace = options.Pace(workers=said["workers"], chunk_time=said["chunk_time"])
@@ -131,7 +135,14 @@ class _Run:
         )
 
     def images(self) -> tuple[Image, Image]:
-        return self.hands.image("a", self.database), self.hands.image("b", self.database)
+        return self.image("a"), self.image("b")
+
+    def image(self, name: str) -> Image:
+        if name not in self.columns:
+            self.columns[name] = self.hands.columns(name, self.database)
+        made = self.hands.tables(name, self.database) ^ set(self.columns[name])
+        self.hold(not made, "the tool makes and drops no table", made)
+        return self.hands.image(name, self.database, self.columns[name])
 
     def all(self) -> None:
         self.set_up()
@@ -140,6 +151,7 @@ class _Run:
         found = self.check(a0, b0, lost, surplus)
         if self.scenario.writers:
             with Writers(self.stage, self.database, self.scenario, a0, b0) as writers:
+                self.columns.clear()  # their table came
                 report = self.sync(apply=True)
                 self.pair.wait()
             self.hold_alive(report, writers.adjust(a0))
@@ -167,13 +179,12 @@ class _Run:
 
     def set_up(self) -> None:
         self.hands.run("a", f"CREATE DATABASE {quoted(self.database)} {self.scenario.database_options}", logged=True)
-        self.pair.wait()
-        self.hands.use(self.database)
+        self.hands.use(self.database, "a")
         late: list[Step] = []
         for plot in self.scenario.plots:
             for step in plot.table.create:
                 if step.where != "logged":
-                    self.pair.wait()
+                    self.catch_up()
                 problem = self.hands.step(step)
                 if problem:
                     break
@@ -186,10 +197,14 @@ class _Run:
                 late.append(Step(ON_B, step.sql))
             else:
                 self.hands.step(step)
-        self.pair.wait()
+        self.catch_up()
         for step in late:
             self.hands.step(step)
         self.tally.tables += len(self.by_name)
+
+    def catch_up(self) -> None:
+        self.pair.wait()
+        self.hands.use(self.database, "b")
 
     def fill(self, table: Table) -> None:
         """All rows at once; where one of them is impossible, one by one."""
@@ -315,6 +330,7 @@ class _Run:
 
     def undo(self, report: Any, a0: Image, b0: Image, b1: Image) -> None:
         """Undo gives the target its old rows back, through the source."""
+        self.hold(self.columns == {name: self.hands.columns(name, self.database) for name in self.columns}, "no column changed")
         if not report.undo_file:
             return
         servers = self.stage.servers(as_root=True)
