@@ -168,7 +168,8 @@ class _Run:
         self.pair.wait()
         a1, b1 = self.images()
         self.hold(a1 == a0, "the source is byte-identical after a repair", _difference(a0, a1))
-        self.hold(not self.hands.written_here("b", position), "the tool writes nothing on the target")
+        written = self.hands.written_here("b", position)
+        self.hold(not written, "the tool writes nothing on the target", written)
         self.judge(dry, report, found, a0, b0, b1)
         self.no_data_logged_in_vain(report, here)
         self.again(report, a0, b1)
@@ -317,7 +318,8 @@ class _Run:
     def no_data_logged_in_vain(self, report: Any, position: tuple[str, int]) -> None:
         """What is in sync is not written again."""
         if not report.changed:
-            self.hold(not self.hands.written_here("a", position), "nothing is logged where nothing is changed")
+            written = self.hands.written_here("a", position)
+            self.hold(not written, "nothing is logged where nothing is changed", written)
 
     def again(self, report: Any, a0: Image, b1: Image) -> None:
         """A second run has nothing to do, where the first was allowed to do everything."""

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from integration_engine.support import assert_repaired, image, servers
+from integration_engine.support import PASSWORD, REPAIR_GRANTS, account, assert_repaired, image, servers
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, sync
@@ -15,10 +15,10 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operat
 FLAVORS = ("mariadb-10.11", "mysql-9")
 
 
-def repair(pair, database, tmp_path, apply=True, selection=None, **more):
+def repair(pair, database, tmp_path, apply=True, selection=None, login=None, **more):
     chosen = selection or options.Selection(databases=(database,))
     how = options.Repair(undo_dir=str(tmp_path), **more)
-    return sync.run(servers(pair), chosen, options.Pace(), how, 10, apply)
+    return sync.run(login or servers(pair), chosen, options.Pace(), how, 10, apply)
 
 
 def check(pair, database, **more):
@@ -129,3 +129,20 @@ def test_how_a_server_quotes_names_makes_no_constraint_another(pairs, fresh_data
             pair.b.execute("SET GLOBAL sql_quote_show_create = 1")
         assert report.verified
         assert_repaired(pair, database, good)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_table_that_may_not_be_locked_is_refused_before_anything_is_logged(pairs, fresh_database, tmp_path, flavor):
+    """The right to LOCK TABLES was missed only when the shadow was made, which MariaDB logs, and not at all by check mode."""
+    pair = pairs(flavor)
+    data, everywhere = REPAIR_GRANTS[pair.a.family]
+    with fresh_database(pair) as database, account(pair, data, everywhere, database) as user:
+        pair.a.execute([f"CREATE TABLE {database}.t (id int PRIMARY KEY) ENGINE=MEMORY"])
+        pair.wait()
+        pair.b.execute(f"INSERT INTO {database}.t VALUES (1)", logged=False)
+        login = servers(pair, user=user, password=PASSWORD)
+        position = pair.a.binlog_position()
+        for apply in (False, True):
+            report = repair(pair, database, tmp_path, apply, login=login)
+            assert [(table.reason, "LOCK TABLES" in table.message) for table in report.tables] == [("missing_grant", True)]
+        assert pair.a.binlog_position() == position

@@ -18,6 +18,7 @@ import random
 import time
 import typing as t
 
+from . import grants
 from .errors import AccessDenied, ServerError, TableProblem
 from .schema import Table
 from .session import Session
@@ -71,6 +72,32 @@ def refuse_fragile(target: Session, table: Table) -> None:
         )
 
 
+def refuse_unlockable(source: Session, table: Table) -> None:
+    """Raise TableProblem ``missing_grant`` if the table must be locked as a whole and the account may not.
+
+    Asked before the shadow is made, which is logged on MariaDB.
+    """
+    if table.is_transactional:
+        return
+    rights = grants.read(source)
+    if not rights.unparsed and not rights.has("LOCK TABLES", table.name.database, table.name.table):
+        raise _may_not_lock(source, table)
+
+
+def _may_not_lock(session: Session, table: Table, words: str = "") -> TableProblem:
+    return TableProblem(
+        "missing_grant",
+        f"{table.name} is of the engine {table.engine}, so it is locked as a whole while rows are logged;"
+        f" the account may not{words and ': '}{words}.",
+        f"GRANT LOCK TABLES on the database to the account on the source; on {session.name} writers"
+        f"{' and readers' if _kind(session) == 'WRITE' else ''} of the table then wait while a batch is logged.",
+    )
+
+
+def _kind(session: Session) -> str:
+    return "WRITE" if session.dialect.is_mariadb else "READ"
+
+
 class _Rows:
     """A transaction, in which each reading locks what it reads."""
 
@@ -94,19 +121,12 @@ class _WholeTable:
     def __init__(self, session: Session, table: Table) -> None:
         self._session = session
         self._table = table
-        self._kind = "WRITE" if session.dialect.is_mariadb else "READ"
 
     def take(self) -> None:
         try:
-            self._session.lock_table(f"{self._table.name.sql} {self._kind}")
-        except AccessDenied as exc:
-            raise TableProblem(
-                "missing_grant",
-                f"{self._table.name} is of the engine {self._table.engine}, so it is locked as a whole while rows are logged;"
-                f" the account may not: {exc.message}.",
-                f"GRANT LOCK TABLES on the database to the account on the source; on {self._session.name} writers"
-                f"{' and readers' if self._kind == 'WRITE' else ''} of the table then wait while a batch is logged.",
-            ) from exc
+            self._session.lock_table(f"{self._table.name.sql} {_kind(self._session)}")
+        except AccessDenied as exc:  # taken away meanwhile
+            raise _may_not_lock(self._session, self._table, exc.message) from exc
 
     def release(self) -> None:
         self._session.unlock_tables()

@@ -14,7 +14,7 @@ from ..admission import admit
 from ..errors import TableProblem
 from ..facts import Replica, ServerFacts
 from ..leniency import lenient_target, put_back
-from ..locks import refuse_fragile
+from ..locks import refuse_fragile, refuse_unlockable
 from ..options import Pace, Selection
 from ..outcome import TableRepair
 from ..plan import TablePlan
@@ -57,6 +57,7 @@ class ByRows:
         """See that a plan may be carried out on the target's table, and by rows, if it goes so. Raises TableProblem."""
         if plan.changes:
             refuse_fragile(self._connections.target, target_table)
+            refuse_unlockable(self._connections.source, plan.table)
         if plan.recipe == ROW and plan.changes:
             source, target = self._connections.source, self._connections.target
             self._sides[plan.table.name] = admit(source, target, self._pair, plan.table, target_table, self._repair.downstream)
