@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import shutil
 import signal
 import threading
 import time
@@ -26,6 +25,7 @@ from dataclasses import asdict
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import progress, session
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Interrupted
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._folder import Folder, sweep
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -76,7 +76,8 @@ class Watch:
     """
 
     def __init__(self, folder: str, lease: float | None, deadline: float | None, fence_timeout: float) -> None:
-        self._folder = folder
+        self._place = folder
+        self._folder: Folder | None = None
         self._lease = lease
         self._deadline = deadline
         self._fence_timeout = fence_timeout
@@ -92,11 +93,10 @@ class Watch:
 
     def start(self) -> None:
         """Make the folder and begin to watch."""
-        if self._folder:
-            try:
-                os.mkdir(self._folder, 0o700)
-            except OSError:
-                self._folder = ""  # then nobody sees anything, and the run goes on all the same
+        if self._place:
+            sweep(os.path.dirname(self._place))
+            with suppress(OSError):  # then nobody sees anything, and the run goes on all the same
+                self._folder = Folder(self._place)
         self._thread.start()
 
     def end(self) -> None:
@@ -104,7 +104,7 @@ class Watch:
         self._is_over.set()
         self._thread.join(_PATIENCE)
         if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
 
     def listen(self, now: Progress) -> None:
         """The operation's listener. Raises Interrupted."""
@@ -120,32 +120,32 @@ class Watch:
     def _watch(self) -> None:
         while not self._is_over.wait(_TICK):
             if self._folder:
-                self._publish()
-                self._give_up(self._why_to_end())
+                self._publish(self._folder)
+                self._give_up(self._why_to_end(self._folder))
             if self._reason:
                 self._press(time.monotonic() - self._reason_since)
 
-    def _publish(self) -> None:
+    def _publish(self, folder: Folder) -> None:
         now = self._now
         if now == self._published:
             return
-        path = os.path.join(self._folder, "progress")
+        path = folder.file("progress")
         with suppress(OSError):
             with open(f"{path}.new", "w", encoding="utf-8") as file:
                 json.dump({**asdict(now), "seconds": round(time.monotonic() - self._started, 1)}, file)
             os.replace(f"{path}.new", path)
             self._published = now
 
-    def _why_to_end(self) -> str:
+    def _why_to_end(self, folder: Folder) -> str:
         now = time.monotonic()
-        if os.path.exists(os.path.join(self._folder, "stop")):
+        if os.path.exists(folder.file("stop")):
             return "Ansible was interrupted, or the task's timeout was over"
         if self._deadline and now - self._started > self._deadline:
             return f"the task's timeout of {self._deadline:g} s was over"
         if _nobody_reads():
             return "nobody waits for the result any more"
         with suppress(OSError):
-            sign = os.stat(os.path.join(self._folder, "alive")).st_mtime
+            sign = os.stat(folder.file("alive")).st_mtime
             if sign != self._sign:
                 self._sign, self._sign_seen = sign, now
         # Only somebody who has come can be gone: a plugin that cannot reach the folder at all ends nothing.

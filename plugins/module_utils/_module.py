@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import json
 import math
 import typing as t
 
 from ansible.module_utils.basic import missing_required_lib
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils import _arguments as arguments
+from ansible_collections.comaster.mysql_repl.plugins.module_utils import _bounds as bounds
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import (
     ReplError,
     UsageError,
@@ -40,9 +40,6 @@ if t.TYPE_CHECKING:
 # Ansible masks every occurrence of a no_log value in a result: a password like "12" would turn
 # id=12 into id=********. That long a one is unlikely to occur in data by chance.
 SHORT_PASSWORD = 8
-
-# AWX loses the data of an event with 700,000 characters; what comes with a result (arguments, warnings) needs room too.
-MOST_CHARACTERS = 500_000
 
 
 def reported_failure(report: t.Any) -> str | None:
@@ -68,9 +65,9 @@ def run_module(module: AnsibleModule, operation: Operation, failure: Failure = r
     except ReplError as error:
         module.fail_json(**error_result(error))
     result = report_result(report, with_diff=module._diff)
-    left_out = cut(result)
+    left_out = bounds.cut(result)
     if left_out:
-        module.warn(f"To keep the result below {MOST_CHARACTERS:,} characters, it lacks {left_out}. Counts are complete.")
+        module.warn(f"To keep the result readable, it lacks {left_out}. The counts in summary are complete.")
     message = failure(report)
     if message:
         module.fail_json(msg=message, **result)
@@ -98,39 +95,6 @@ def report_result(report: t.Any, with_diff: bool) -> dict[str, t.Any]:
     if not with_diff:
         result.pop("diff", None)
     return {"changed": False, **result}
-
-
-def cut(result: dict[str, t.Any]) -> str:
-    """Make a result that is too large for AWX smaller, from what is only there to be looked at; says what was left out.
-
-    Counts, statuses and messages stay. The rows themselves are in the plan and in the undo journal.
-    """
-    left_out: list[str] = []
-    for kept in (5, 1, 0):
-        if _size(result) <= MOST_CHARACTERS:
-            break
-        shown = [table for table in result.get("tables", ()) if len(table.get("sample") or ()) > kept]
-        for table in shown:
-            table["sample"] = table["sample"][:kept]
-        left_out = [f"sample rows beyond {kept} of a table"] if shown or left_out else []
-    for block in reversed(result.get("diff", ())):
-        if _size(result) <= MOST_CHARACTERS:
-            break
-        block.update(before="... left out\n", after="... left out, too large\n")
-        left_out = [*(each for each in left_out if "diff" not in each), "the diff of some tables"]
-    if _size(result) > MOST_CHARACTERS and any(table.get("positions") for table in result.get("tables", ())):
-        for table in result["tables"]:
-            table["positions"] = []
-        left_out.append("where in the tables the differences lie")
-    for name, what in (("statements", "the statements"), ("refused", "the rows refused, but for 100")):
-        if len(result.get(name, ())) and _size(result) > MOST_CHARACTERS:
-            result[name] = result[name][:100] if name == "refused" else []
-            left_out.append(what)
-    return " and ".join(left_out)
-
-
-def _size(result: dict[str, t.Any]) -> int:
-    return len(json.dumps(result))
 
 
 def to_jsonable(value: t.Any) -> t.Any:

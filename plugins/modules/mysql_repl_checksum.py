@@ -97,7 +97,10 @@ in_sync:
   returned: when the servers were reached
   sample: false
 tables:
-  description: The verdict on each table.
+  description:
+    - The verdict on each table.
+    - A result is kept below 500,000 characters, with a warning that names what it lacks. Identical tables beyond 500 go first,
+      then sample rows, positions, and tables at last. RV(summary) counts all.
   type: list
   elements: dict
   returned: when the servers were reached

@@ -231,6 +231,7 @@ diff:
   description:
     - The target's rows before and after, one entry a table, in the form that Ansible prints.
     - Rows that the source gets are in entries of their own, which show the source's rows before and after.
+    - At most 500 rows a table and 3,000 lines in all; what is left out is counted.
   type: list
   elements: dict
   returned: in diff mode
@@ -252,12 +253,15 @@ diff:
       type: str
       sample: "film_id=17 | title='ALONE TRIP' | rental_rate=0.99\nfilm_id=42 | rental_rate=2.99\n"
 in_sync:
-  description: Whether every table selected was compared and is identical (before the repair).
+  description: Whether every table selected was compared and is identical, after a repair at its end.
   type: bool
   returned: when the servers were reached
   sample: false
 tables:
-  description: The verdict on each table before the repair.
+  description:
+    - The verdict on each table before the repair.
+    - A result is kept below 500,000 characters, with a warning that names what it lacks. Identical tables beyond 500 go first,
+      then sample rows, positions, and tables at last. RV(summary) counts all.
   type: list
   elements: dict
   returned: when the servers were reached

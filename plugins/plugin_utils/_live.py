@@ -28,6 +28,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.vars import merge_hash
 
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._folder import PREFIX
 from ansible_collections.comaster.mysql_repl.plugins.plugin_utils._progress import Lines, next_pause
 
 # Seconds for which one sign of life counts. Generous: a network that is away for half a minute must not end a run of hours.
@@ -62,6 +63,8 @@ class LiveAction(ActionBase):  # type: ignore[misc]
             with Beside(self, task_vars or {}) as beside:
                 arguments["_live"] = {"folder": beside.folder, "lease": LEASE, "deadline": self._task.timeout or None}
                 outcome = self._execute_module(module_args=arguments, task_vars=task_vars)
+            if "module_stdout" in outcome:  # no result: it was killed, and could not clean up
+                beside.clean_up()
             outcome.get("invocation", {}).get("module_args", {}).pop("_live", None)
         if not is_async:
             self._remove_tmp_path(self._connection._shell.tmpdir)
@@ -72,7 +75,7 @@ class Beside:
     """What goes on beside the module. Use as a context manager around its run."""
 
     def __init__(self, action: LiveAction, task_vars: dict[str, t.Any]) -> None:
-        self.folder = f"/tmp/.mysql_repl-{secrets.token_hex(16)}"
+        self.folder = f"/tmp/{PREFIX}{secrets.token_hex(16)}"
         # Of one's own: a connection and its way to another account keep notes about the command they run.
         self._action = copy.copy(action)
         self._action._connection = copy.copy(action._connection)
@@ -132,10 +135,17 @@ class Beside:
                 if is_time and not self._is_silent and not self._is_over and self._show(said):
                     shown = now
 
+    def clean_up(self) -> None:
+        """Remove the folder of a module that is no more."""
+        self._execute(f"rm -rf {self.folder}")
+
     def _command(self, sign: str) -> str:
         """Leave a sign in the module's folder and give what the command says; empty when there is no such folder."""
+        return self._execute(f"cd {self.folder} && : > {sign}")
+
+    def _execute(self, command: str) -> str:
         try:
-            done = self._action._low_level_execute_command(f"cd {self.folder} && : > {sign}")
+            done = self._action._low_level_execute_command(command)
         except Exception as exc:  # whatever the connection trips over: the module itself is not concerned
             display.vvv(f"no look at the progress: {exc}")
             return ""

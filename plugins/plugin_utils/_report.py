@@ -54,6 +54,8 @@ STATUSES = {
 # Of more identical tables than that, the page shows one line.
 _FEW = 12
 _WIDTH = 1000  # of a strip, in units of its drawing
+# What the module's summary calls the tables without a verdict.
+_UNCOMPARED = {"errors": "error", "undecided": "undecided", "skipped": "skipped"}
 _SEVERITIES = ("blocker", "warning", "info")
 
 
@@ -119,6 +121,7 @@ def _pair(place: int, run: Result) -> View:
         "kind": kind,
         "planned": is_planned,
         "figures": figures,
+        "unlisted": max(0, figures["tables"] - len(tables)),
         "servers": [_server(role, host, result.get(role) or look.get(role))
                     for role, host in (("source", source), ("target", target)) if host],
         "links": _links(look, source, target),
@@ -185,19 +188,26 @@ def _differing(figures: View, target: str) -> str:
 
 
 def _figures(tables: t.Sequence[View], summary: Result) -> View:
+    """Counts over all tables, also those that the module left out of a large result: ``summary`` has them."""
+
     def having(*statuses: str) -> int:
         return sum(table["status"] in statuses for table in tables)
 
-    rows, seconds = sum(table["rows"] for table in tables), float(summary.get("seconds") or 0)
-    uncompared = having("error", "undecided") + sum(table["status"] == "skipped" and not table["is_no_table"] for table in tables)
+    def whole(name: str, listed: int) -> int:
+        return max(listed, int(summary.get(name) or 0))
+
+    no_tables = sum(table["is_no_table"] for table in tables)
+    uncompared = sum(whole(name, having(status)) for name, status in _UNCOMPARED.items()) - no_tables
+    rows, seconds = whole("rows", sum(table["rows"] for table in tables)), float(summary.get("seconds") or 0)
+    repaired = having("repaired")
     return {
-        "tables": len(tables),
-        "identical": having("identical"),
-        "drift": having("drift"),
-        "repaired": having("repaired"),
+        "tables": whole("tables", len(tables)),
+        "identical": whole("identical", having("identical")),
+        "drift": having("drift") if repaired else whole("drift", having("drift")),
+        "repaired": whole("drift", repaired) if repaired else 0,
         "uncompared": uncompared,
         "rows": rows,
-        **{kind: sum(table[kind] for table in tables) for kind in KINDS},
+        **{kind: whole(kind, sum(table[kind] for table in tables)) for kind in KINDS},
         "seconds": seconds,
         "duration": duration(seconds),
         "pace": _pace(rows, seconds),

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,69 +22,11 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+from running import Running, folders, interpreter, owners, sessions, wait_for_no_sessions
+
 Site = Any  # conftest.Site
 one_flavor = pytest.mark.parametrize("flavor", ["mysql-9"], indirect=True)
-
-
-class Running:
-    """ansible-playbook at work, in a session of its own; its output is in a file."""
-
-    def __init__(self, site: Site, name: str, *arguments: str) -> None:
-        self._path = site.folder / "output"
-        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
-        # A shell that starts tests in the background lets them ignore SIGINT.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        with self._path.open("w") as output:
-            self.process = subprocess.Popen(
-                ["ansible-playbook", name, "-i", str(site.inventory), "-e", "mysql_repl_progress_interval=1", *arguments],
-                env={**environment, "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def output(self) -> str:
-        """What it has said by now."""
-        return str(self._path.read_text(encoding="utf-8"))
-
-    def lines(self) -> list[str]:
-        """The lines of progress."""
-        return re.findall(r"^\[server.*", self.output, re.MULTILINE)
-
-    def wait_for(self, pattern: str, times: int = 1) -> None:
-        """Return when lines of progress say this; it must still be running."""
-        deadline = time.monotonic() + 60
-        while sum(bool(re.search(pattern, line)) for line in self.lines()) < times:
-            assert self.process.poll() is None, self.output
-            assert time.monotonic() < deadline, self.output
-            time.sleep(0.1)
-        assert self.process.poll() is None
-
-    def end(self) -> int:
-        """Wait for its end."""
-        code = self.process.wait(60)
-        print(self.output)
-        return code
-
-
-def sessions(site: Site) -> int:
-    """Sessions of ours on both servers."""
-    query = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'repl_fix'"
-    return sum(int(server.query(query)[0][0]) for server in (site.source, site.target))
-
-
-def wait_for_no_sessions(site: Site, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while sessions(site):
-        assert time.monotonic() < deadline, "sessions are left on the servers"
-        time.sleep(0.1)
-
-
-def folders() -> set[Path]:
-    """Folders in which modules tell how far they are."""
-    return set(Path("/tmp").glob(".mysql_repl-*"))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +49,71 @@ def test_lines_appear_while_it_runs(site: Site, arguments: list[str]) -> None:
     said = r"comparing, 0 %, sakila\.film \(table 1 of 2\), 0 rows, (0 rows/s, )?no differences so far"
     assert re.fullmatch(rf"{label}: {said}; waiting: {re.escape(str(pause))} exists", running.lines()[0])
     assert "1 missing, 1 extra, 2 different" in running.output
-    assert folders() == before
+    assert folders() <= before
+
+
+@one_flavor
+def test_nothing_is_left_on_the_host_of_a_module_that_was_killed(site: Site) -> None:
+    pause = site.folder / "pause"
+    pause.touch()
+    before = folders()
+    running = Running(site, "comaster.mysql_repl.check", "-e", f"mysql_repl_pause_file={pause}")
+    running.wait_for("waiting: ")
+    (module,) = {pid for path in Path("/tmp").glob(".mysql_repl-*") for pid in module_below(running, path)}
+    os.kill(module, signal.SIGKILL)
+    assert running.end() != 0
+    assert folders() <= before
+    wait_for_no_sessions(site, 10)
+
+
+def module_below(running: Running, folder: Path) -> set[int]:
+    """The module that uses a folder, if it was started by this playbook."""
+    return {pid for pid in owners(folder) if is_below(pid, running.process.pid)}
+
+
+def is_below(process: int, ancestor: int) -> bool:
+    """Whether a process was started by another, or by one that was."""
+    while process > 1 and process != ancestor:
+        process = int(Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+    return process == ancestor
+
+
+@pytest.fixture
+def everybodys_python() -> Iterator[Path]:
+    """An interpreter with PyMySQL that each account of this machine may use."""
+    python, folder = Path("/usr/bin/python3"), Path(tempfile.mkdtemp(prefix="mysql_repl-test-", dir="/tmp"))
+    if os.geteuid() != 0 or not python.exists():
+        pytest.skip("no python3 of the system, or no right to become another user")
+    folder.chmod(0o755)
+    yield interpreter(folder, python)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("flavor", ["mariadb-10.11"], indirect=True)
+@pytest.mark.parametrize("pipelining", ["true", "false"])
+def test_as_another_user_without_rights(
+    site: Site, everybodys_python: Path, monkeypatch: pytest.MonkeyPatch, pipelining: str
+) -> None:
+    """Ansible works as root and the module as nobody: its lines are seen, and an interrupt reaches it."""
+    monkeypatch.setenv("ANSIBLE_PIPELINING", pipelining)
+    site.group_vars.update(
+        ansible_python_interpreter=str(everybodys_python),
+        ansible_become=True,
+        ansible_become_user="nobody",
+        ansible_become_method="su",
+        ansible_become_flags="-s /bin/sh",
+    )
+    site.drift()
+    pause = Path(f"{everybodys_python.parent}/pause")
+    pause.touch()
+    before = folders()
+    running = Running(site, "comaster.mysql_repl.check", "-e", f"mysql_repl_pause_file={pause}")
+    running.wait_for("waiting: ")
+    assert {path.owner() for path in Path("/tmp").glob(".mysql_repl-*") if module_below(running, path)} == {"nobody"}
+    running.process.send_signal(signal.SIGINT)
+    assert running.end() != 0
+    wait_for_no_sessions(site, 10)
+    assert folders() <= before
 
 
 @one_flavor

@@ -143,6 +143,20 @@ def test_a_large_page_is_quick(browser: Browser, tmp_path: Path, pictures: Path)
     nothing_was_wrong(browser)
 
 
+def test_a_page_of_thousands_of_tables(browser: Browser, tmp_path: Path, pictures: Path) -> None:
+    browser.size(1200, 900)
+    page = write(tmp_path, reports.huge())
+    assert page.stat().st_size < 12_000_000
+    browser.open(page)
+    assert browser.visible(".verdict .words") == ["600 of 5,000 tables differ on db2: 100,200 rows different."]
+    assert len(browser.visible("li[data-status]")) == 600
+    assert browser.visible("details.same > summary") == ["✓\n500 identical tables"]
+    (unlisted,) = browser.visible(".list > .facts")
+    assert unlisted.startswith("3,900 more tables are counted above and not listed")
+    browser.screenshot(pictures / "huge.png")
+    nothing_was_wrong(browser)
+
+
 def test_without_script_everything_can_be_reached(browser: Browser, tmp_path: Path) -> None:
     browser.devtools("Emulation.setScriptExecutionDisabled", value=True)
     try:

@@ -11,6 +11,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.comaster.mysql_repl.plugins.filter.mysql_repl_report import mysql_repl_report
+from ansible_collections.comaster.mysql_repl.plugins.module_utils import _bounds as bounds
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import report
 
 Result = dict[str, t.Any]
@@ -70,7 +71,7 @@ def checked(*tables: Result, **more: t.Any) -> Result:
 
 def synced(*tables: Result, applied: bool = True, **more: t.Any) -> Result:
     """What mysql_repl_sync returns after a repair, or a plan of one."""
-    changes = {"inserted": 1, "updated": 1, "deleted": 1, "skipped": 0}
+    changes = {"inserted": 1, "updated": 1, "deleted": 1, "adopted": 0, "skipped": 0}
     undo_file = "/var/lib/undo/sync-1.jsonl" if applied else None
     done = {"changed": True, "changes": changes, "statements": ["DELETE FROM `a`"], "undo_file": undo_file, "verified": applied}
     return {**checked(*tables), **done, **more}
@@ -132,3 +133,20 @@ def large() -> list[Result]:
         marks = [{"start": n / 1000, "end": (n + 1) / 1000, "missing": 0, "extra": 0, "different": 1} for n in places]
         tables.append(table(name, "drift", rows=100_000, different=100, sample=sample, positions=marks))
     return pair(checked(*tables))
+
+
+def huge() -> list[Result]:
+    """5,000 tables, 600 of them with 167 differences each: as much as a module returns of them."""
+    tables = [table(f"shop.orders_{number:04}", rows=10_000) for number in range(5000)]
+    for number in range(0, 5000, 8)[:600]:
+        places = [{"start": n / 40, "end": n / 40 + 0.01, "missing": 1, "extra": 0, "different": 0} for n in range(40)]
+        rows = [different(row, f"value {row}", f"value {row + 1}") for row in range(10)]
+        drift = {"different": 167, "sample": rows, "positions": places}
+        tables[number] = table(f"shop.orders_{number:04}", "drift", rows=10_000, **drift)
+    summary = {
+        "tables": 5000, "identical": 4400, "drift": 600, "undecided": 0, "skipped": 0, "errors": 0,
+        "rows": 50_000_000, "missing": 0, "extra": 0, "different": 100_200, "seconds": 61.0,
+    }  # fmt: skip
+    result = checked(*tables, summary=summary)
+    bounds.cut(result)
+    return pair(result)

@@ -229,3 +229,25 @@ def test_a_page_is_bound_to_its_own_script_and_fetches_nothing() -> None:
     assert "unsafe-inline" not in policy.partition("script-src")[2]
     assert "http://" not in page
     assert "https://" not in page
+
+
+def test_what_a_large_result_lacks_is_counted_all_the_same() -> None:
+    hosts = reports.huge()
+    (listed,) = [len(host["__mysql_repl_result"]["tables"]) for host in hosts if "tables" in host["__mysql_repl_result"]]
+    assert listed < 1500
+    assert "600 of 5,000 tables differ on db2: 100,200 rows different" in render(hosts, "summary")
+    page = render(hosts)
+    assert f"{5000 - listed:,} more tables are counted above and not listed" in page
+    assert "<dd>50,000,000</dd>" in page
+    assert f"{5000 - listed:,} more tables are counted" in render(hosts, "markdown")
+    (suite,) = ElementTree.fromstring(render(hosts, "junit"))
+    assert (suite.get("tests"), suite.get("failures")) == (str(len(suite.findall("testcase"))), "600")
+    assert len(suite.findall("testcase/failure")) == 600
+
+
+def test_a_large_result_without_drift_is_in_sync() -> None:
+    summary = {"tables": 5000, "identical": 5000, "rows": 7}
+    assert "IN SYNC db1 → db2: All 5,000 tables" in render(pair(checked(summary=summary)), "summary")
+    repaired = synced(drifted(), summary={"tables": 3000, "drift": 2000, "identical": 1000})
+    assert "REPAIRED" in render(pair(repaired), "summary")
+    assert "DRIFT" in render(pair(checked(summary={"tables": 3, "drift": 2, "missing": 1, "identical": 1})), "summary")
