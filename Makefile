@@ -23,7 +23,7 @@ unexport PYTHONPATH PYTHONHOME PYENV_VERSION
 LINTERS := ruff mypy yamllint rules ansible-lint antsibull
 
 .PHONY: help setup servers tree package lint $(LINTERS) format sanity units ansible-units engine \
-	functional report integration test fire demo bench clean distclean
+	functional cores report integration test fire demo bench clean distclean
 
 help: ## show this
 	@echo "make TARGET [T='arguments for its tool']"
@@ -82,6 +82,9 @@ engine: servers ## the engine against real servers
 
 functional: servers package ## modules, roles and playbooks of the installed collection against real servers
 	ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.cache/installed pytest tests/functional $(T)
+
+cores: servers package ## from a check to its undo with each ansible-core from 2.16 to 2.21, modules on Python 3.9 to 3.13
+	CORES=all ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.cache/installed pytest tests/functional/test_cores.py $(T)
 
 report: setup ## the page of a report in a real browser, which is fetched into .cache/chromium
 	pytest tests/report $(T)
