@@ -88,7 +88,7 @@ def test_from_the_check_to_the_undo(site: Site, core: str, binaries: Path) -> No
 
     repaired = site.playbook("sync", PATH=path)
     assert repaired.returncode == 0
-    assert "1 inserted, 3 updated, 1 deleted, 0 left alone; verified equal" in repaired.output
+    assert "1 inserted, 7 updated, 1 deleted, 0 left alone; verified equal" in repaired.output
     site.pair.wait()
     assert site.contents(site.source) == site.contents(site.target) == good
 
