@@ -14,7 +14,7 @@ description:
     P(comaster.mysql_repl.undo#role) found and did. The role P(comaster.mysql_repl.report#role) writes it to files.
   - Values from databases cannot do anything in it. What means something in HTML, XML or Markdown is escaped. Characters that
     cannot be seen, such as escape sequences and marks that turn the direction of writing, are shown as signs; JSON has
-    the values as they are, by C(\\u) where they are not ASCII.
+    the values as they are, by C(\u) where they are not ASCII.
 positional: form, created, title, templates
 options:
   _input:

@@ -27,6 +27,9 @@ MOST_DIFF_CHARACTERS = 300_000
 # Identical tables that are named where room is short: there is nothing more to say of them.
 FEW_IDENTICAL = 500
 
+# Characters of a message; one that lists all columns of a table may be longer.
+_LONG_MESSAGE = 1_000
+
 # Statuses of tables, the most urgent first.
 _BY_NEED = ("error", "drift", "undecided", "skipped", "identical")
 
@@ -127,13 +130,16 @@ def _refused(result: Result) -> str:
 def _messages(result: Result) -> str:
     """What is said of many tables is said once: a link that has stopped is so for each of them."""
     first: dict[str, str] = {}
+    is_cut = False
     for table in result.get("tables", ()):
-        message = table.get("message")
-        if message:
-            name = first.setdefault(message, f"{table['database']}.{table['table']}")
-            if name != f"{table['database']}.{table['table']}":
-                table["message"] = f"As for {name}."
-    return ""
+        message = table.get("message") or ""
+        name = f"{table.get('database')}.{table.get('table')}"
+        if message and first.setdefault(message, name) != name:
+            table["message"] = f"As for {first[message]}."
+        elif len(message) > _LONG_MESSAGE:
+            table["message"] = f"{message[:_LONG_MESSAGE]}..."
+            is_cut = True
+    return "the ends of long messages" if is_cut else ""
 
 
 def _tables(result: Result) -> str:

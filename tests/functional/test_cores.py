@@ -114,5 +114,6 @@ def test_each_page_of_ansible_doc(binaries: Path) -> None:
             check=False,
         )
         assert said.returncode == 0, said.stdout
-        assert "WARNING" not in said.stdout
+        # Newer ones warn of a collection of Ansible's own.
+        assert not re.search("WARNING.*comaster", said.stdout)
         assert all(name.rpartition(".")[2] in said.stdout.lower() for name in pages)

@@ -117,6 +117,13 @@ def test_what_is_so_for_all_tables_is_said_once() -> None:
     assert [each["message"] for each in result["tables"]] == [stopped, *["As for shop.orders_0."] * 1499, "Its own."]
 
 
+def test_long_messages_are_cut() -> None:
+    tables = [table(number, "error", reason="schema_mismatch", message=f"{number} " + "x" * 5000) for number in range(200)]
+    said, result = cut(tables)
+    assert said == "the ends of long messages"
+    assert {len(each["message"]) for each in result["tables"]} == {1003}
+
+
 def test_of_too_many_tables_those_stay_that_need_somebody() -> None:
     tables = [drifted(number) if number % 10 == 0 else table(number, "skipped", reason="view") for number in range(5000)]
     said, result = cut([*tables, table(5000, "error")])
