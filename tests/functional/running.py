@@ -77,9 +77,9 @@ def wait_for_no_sessions(site: Site, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def interpreter(folder: Path, python: Path) -> Path:
+def interpreter(folder: Path, python: Path, driver: Path = Path(pymysql.__file__).parent) -> Path:
     """An interpreter for modules, in a folder: that Python with PyMySQL, and nothing else of the tests."""
-    shutil.copytree(Path(pymysql.__file__).parent, folder / "driver" / "pymysql")
+    shutil.copytree(driver, folder / "driver" / "pymysql")
     wrapper = folder / "python"
     wrapper.write_text(f'#!/bin/sh\nPYTHONPATH={folder}/driver exec {python} "$@"\n', encoding="utf-8")
     wrapper.chmod(0o755)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From a check to its undo with other versions of ansible-core than the tests', and with other Pythons on the managed side.
+"""From a check to its undo with other versions of ansible-core than the tests', and with other Pythons and PyMySQLs of modules.
 
 The oldest and the newest one; with CORES=all each (make cores).
 """
@@ -50,9 +50,10 @@ def binaries(core: str) -> Path:
 def test_from_the_check_to_the_undo(site: Site, core: str, binaries: Path) -> None:
     """All in one: each run of a playbook takes seconds."""
     try:
-        site.group_vars["ansible_python_interpreter"] = str(interpreter(site.folder, cores.module_python(core)))
+        python = interpreter(site.folder, cores.module_python(core), cores.driver(core))
     except cores.Missing as missing:
         pytest.skip(str(missing))
+    site.group_vars["ansible_python_interpreter"] = str(python)
     good = site.contents(site.source)
     site.drift()
     spoilt = site.contents(site.target)
