@@ -10,12 +10,14 @@ import argparse
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from itertools import count
 
 from sandbox import SandboxError, Topology, packages
 
 from . import climate, laws, quick, record, scenario, shrink, struck
+from .stage import Stage, Tally
 
 SERVERS = ("mariadb-10.11", "mariadb-11.8", "mysql-9")
 
@@ -36,10 +38,10 @@ def main() -> int:
 
 
 def _faults(flavor: str, arguments: argparse.Namespace, until: float) -> int:
-    tally, failures, started = laws.Tally(), 0, time.monotonic()
+    tally, failures, started = Tally(), 0, time.monotonic()
     hit: Counter[str] = Counter()
     first = arguments.seed if arguments.seed is not None else int(time.time()) % 10_000_000 * 100
-    stage: laws.Stage | None = None
+    stage: Stage | None = None
     block, done, seed = None, 0, first
     try:
         for seed in count(first):
@@ -68,17 +70,17 @@ def _faults(flavor: str, arguments: argparse.Namespace, until: float) -> int:
 
 
 def _scenarios(flavor: str, arguments: argparse.Namespace, until: float) -> int:
-    tally, failures, started = laws.Tally(), 0, time.monotonic()
+    tally, failures, started = Tally(), 0, time.monotonic()
     first = arguments.seed if arguments.seed is not None else int(time.time()) % 10_000_000 * 100
     seed = first
-    stage: laws.Stage | None = None
+    stage: Stage | None = None
     block = None
     try:
         for seed in count(first):
             if time.monotonic() >= until or (arguments.count and tally.scenarios + failures >= arguments.count):
                 break
             if block != seed // climate.BLOCK or stage is None:
-                stage = _renew(stage, flavor, climate.MILD if arguments.mild else climate.of_seed(seed, flavor))
+                stage = _renew(stage, flavor, _climate(flavor, seed, arguments))
                 block = seed // climate.BLOCK
             made = scenario.make(seed, flavor)
             problem = laws.attempt(stage, made, tally)
@@ -86,8 +88,8 @@ def _scenarios(flavor: str, arguments: argparse.Namespace, until: float) -> int:
                 failures += 1
                 print(f"\nFAILED  --server {flavor} --seed {seed}\n{problem}", flush=True)
                 if arguments.shrink:
-                    made = shrink.smallest(made, problem, partial(_fresh, flavor, seed, arguments.mild))
-                    print(f"climate: {climate.of_seed(seed, flavor)}\n{made.describe()}", flush=True)
+                    made = shrink.smallest(made, problem, partial(_renew, None, flavor, _climate(flavor, seed, arguments)))
+                    print(f"climate: {_climate(flavor, seed, arguments)}\n{made.describe()}", flush=True)
                 _close(stage)
                 stage = None
                 if failures >= arguments.failures:
@@ -105,20 +107,21 @@ def _version(flavor: str) -> str:
     return packages.version(packages.tree(flavor))
 
 
-def _fresh(flavor: str, seed: int, mild: bool) -> laws.Stage:
-    return _renew(None, flavor, climate.MILD if mild else climate.of_seed(seed, flavor))
+def _climate(flavor: str, seed: int, arguments: argparse.Namespace) -> climate.Climate:
+    wanted = climate.MILD if arguments.mild else climate.of_seed(seed, flavor)
+    return replace(wanted, tls=True, below=arguments.below) if arguments.below else wanted
 
 
-def _renew(stage: laws.Stage | None, flavor: str, wanted: climate.Climate) -> laws.Stage:
+def _renew(stage: Stage | None, flavor: str, wanted: climate.Climate) -> Stage:
     _close(stage)
     try:
         pair: Topology = climate.start(flavor, wanted)
     except SandboxError as error:
         raise SystemExit(f"{flavor} cannot live in {wanted}: {error}") from error
-    return laws.Stage(pair, plain=not wanted.tls, passing=True)
+    return Stage(pair, plain=not wanted.tls, passing=True)
 
 
-def _close(stage: laws.Stage | None) -> None:
+def _close(stage: Stage | None) -> None:
     if stage is not None:
         stage.hands.drop()
         stage.pair.stop()
@@ -135,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenarios", action="store_true", help="scenarios only")
     parser.add_argument("--only", default="", help="a part of the name of the faults wanted")
     parser.add_argument("--mild", action="store_true", help="servers with default settings")
+    parser.add_argument("--below", default="", choices=("", "a", "b", "ab"), help="whose replicas there are besides the pair")
     parser.add_argument("--shrink", action="store_true", help="find the least of a failing scenario that still fails")
     return parser
 

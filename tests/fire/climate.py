@@ -92,10 +92,13 @@ class Climate:
     globals_b: dict[str, str] = field(default_factory=dict)
     #: Whether the tool connects by TCP with TLS; else by sockets, without.
     tls: bool = True
+    #: Whose replicas there are besides the pair.
+    below: str = ""
 
     def __str__(self) -> str:
         said = {"a": self.a, "b": self.b, "SET GLOBAL on a": self.globals_a, "SET GLOBAL on b": self.globals_b}
-        return f"{self.binlog_format}, GTID {'on' if self.gtid else 'off'}, TLS {'on' if self.tls else 'off'}, {said}"
+        flags = {"GTID": self.gtid, "TLS": self.tls, "replicas below": self.below}
+        return f"{self.binlog_format}, {flags}, {said}"
 
 
 MILD = Climate("ROW", True)
@@ -122,7 +125,13 @@ def of_seed(seed: int, flavor: str) -> Climate:
             side.pop("transaction_isolation", None)
     if flavor == "mysql-9" and not gtid:  # or each wait for replication takes the default of 300 ms
         a["replica_checkpoint_period"] = b["replica_checkpoint_period"] = "10"
-    return Climate(form, gtid, a, b, some(_GLOBALS, 0.2), some(_GLOBALS, 0.2), tls=dice.random() < 0.2)
+    return Climate(form, gtid, a, b, some(_GLOBALS, 0.2), some(_GLOBALS, 0.2), *_lines(dice))
+
+
+def _lines(dice: random.Random) -> tuple[bool, str]:
+    """Whether TLS is used, and whose replicas there are: the tool reaches these by TCP alone."""
+    tls, below = dice.random() < 0.2, dice.choice(["b", "b", "ab", "a"]) if dice.random() < 0.12 else ""
+    return tls or bool(below), below
 
 
 def for_faults(seed: int) -> Climate:
@@ -138,4 +147,6 @@ def start(flavor: str, climate: Climate) -> Topology:
     for server, settings in ((pair.a, climate.globals_a), (pair.b, climate.globals_b)):
         for name, value in settings.items():
             server.execute(f"SET GLOBAL {name} = {value}")
+    for name in climate.below:
+        pair.add_replica(pair.servers[name], f"{name}_replica")
     return pair

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from .tables import ON_A, ON_B, Step, Table, random_row
+from .tables import AGE, ON_A, ON_B, Step, Table, random_row
 from .values import Dice
 
 _LIKELY = (
@@ -57,6 +57,19 @@ def _statements(dice: Dice, table: Table, how: str) -> list[str]:
         numbers = [each for each in table.columns if "int" in each.kind.definition and "point" not in each.kind.definition]
         return [f"UPDATE IGNORE {table.sql} SET {each.sql} = {each.sql} + 1 ORDER BY {each.sql} DESC" for each in numbers[:1]]
     return [dice.choice([f"DELETE FROM {table.sql}", f"TRUNCATE TABLE {table.sql}"])]
+
+
+def touched(dice: Dice, table: Table) -> list[Step]:
+    """Rows that were changed on one side, with the column that tells when; that column need not be there."""
+    ages = [column for column in table.columns if column.name == AGE]
+    others = [column for column in table.columns if column.name not in (AGE, *table.key)]
+    found = []
+    for row in dice.sample(table.rows, min(len(table.rows), 5)) if ages else ():
+        column = dice.choice(others) if others else ages[0]
+        sets = {column.sql: column.value(dice), ages[0].sql: ages[0].value(dice)}
+        words = ", ".join(f"{name} = {value}" for name, value in sets.items())
+        found.append(Step(dice.choice([ON_B, ON_B, ON_A]), f"UPDATE IGNORE {table.sql} SET {words} WHERE {table.at(row)}"))
+    return found
 
 
 def _swap(dice: Dice, table: Table) -> list[str]:

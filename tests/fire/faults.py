@@ -22,8 +22,8 @@ from pymysql.connections import Connection
 
 from sandbox import SandboxError
 
-from .laws import USER, Stage
 from .proxy import Proxy
+from .stage import PLAIN, USER, Stage, user_of
 from .values import quoted
 
 _TOOL = "comaster.mysql_repl"
@@ -130,7 +130,7 @@ def _kill(what: str) -> Callable[[Field], None]:
         for _attempt in range(place.dice.choice([1, 5])):
             with suppress(pymysql.MySQLError):
                 rows = place.stage.pair.servers[name].query(
-                    f"SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{USER}'"
+                    f"SELECT ID FROM information_schema.PROCESSLIST WHERE USER LIKE '{USER}%'"
                 )
                 for row in rows if place.dice.random() < 0.5 else rows[:1]:
                     place.run(name, f"KILL {what} {row[0]}")
@@ -274,8 +274,10 @@ def _revoke(place: Field) -> None:
         "mariadb": ["SELECT", "INSERT", "BINLOG ADMIN", "SLAVE MONITOR"],
     }[place.stage.pair.a.family]
     right = place.dice.choice(rights)
-    place.run(name, "SET SESSION sql_log_bin = 0", f"REVOKE {right} ON *.* FROM '{USER}'@'%'")
-    place.healing.append(lambda: place.run(name, "SET SESSION sql_log_bin = 0", f"GRANT {right} ON *.* TO '{USER}'@'%'"))
+    place.run(name, "SET SESSION sql_log_bin = 0", f"REVOKE {right} ON *.* FROM '{user_of(PLAIN)}'@'%'")
+    place.healing.append(
+        lambda: place.run(name, "SET SESSION sql_log_bin = 0", f"GRANT {right} ON *.* TO '{user_of(PLAIN)}'@'%'")
+    )
 
 
 def _disk_full(place: Field) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -150,3 +151,19 @@ class Hands:
         except pymysql.MySQLError:
             return []
         return [repr(event) for event in events if event[3] == mine and event[2] not in quiet]
+
+
+def only(ours: list[Any], theirs: list[Any]) -> list[Any]:
+    """Rows that one has more often than the other."""
+    return list((Counter(ours) - Counter(theirs)).elements())
+
+
+def multiset(ours: Image, theirs: Image) -> Image:
+    """The same for all tables of either."""
+    return {name: only(ours.get(name, []), theirs.get(name, [])) for name in ours.keys() | theirs.keys()}
+
+
+def difference(before: Image, after: Image) -> str:
+    """What became of the rows, in a few words."""
+    gone, new = multiset(before, after), multiset(after, before)
+    return "; ".join(f"{name}: gone {gone[name][:3]}, new {new[name][:3]}" for name in gone if gone[name] or new[name])

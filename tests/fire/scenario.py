@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import drift, tables
+from .stage import MERGE, PLAIN, ROW
 from .tables import LOGGED, Step, Table
 from .values import NAMES, Dice, quoted
 
@@ -37,6 +38,7 @@ class Scenario:
     with_plan_file: bool = False
     as_root: bool = False
     writers: str = ""
+    way: str = PLAIN
 
     def but(self, **changes: Any) -> Scenario:
         """A copy with other values."""
@@ -54,7 +56,7 @@ class Scenario:
     def describe(self) -> str:
         """For a person who wants to see it fail by hand."""
         lines = [f"-- seed {self.seed}, {self.flavor}, options {self.options}"]
-        lines.append(f"-- plan_file {self.with_plan_file}, root {self.as_root}, writers {self.writers or 'none'}")
+        lines.append(f"-- plan_file {self.with_plan_file}, root {self.as_root}, writers {self.writers or 'none'}, {self.way}")
         lines.append(f"CREATE DATABASE {quoted(self.database)} {self.database_options};")
         lines += [f"/* {step.where} */ {step.sql};" for step in self.statements()]
         lines += [f"/* {step.where} */ {step.sql};" for plot in self.plots for step in plot.drift]
@@ -63,7 +65,8 @@ class Scenario:
 
 def make(seed: int, flavor: str) -> Scenario:
     """The scenario of a seed."""
-    dice = random.Random(f"{flavor} {seed}")
+    dice, way_dice = random.Random(f"{flavor} {seed}"), random.Random(f"way {flavor} {seed}")
+    way = way_dice.choices([PLAIN, MERGE, ROW], [66, 20, 14])[0]
     database = f"f{seed}" if dice.random() < 0.93 else f"f{seed} " + dice.choice(NAMES)[:40].strip()
     taken: set[str] = set()
     plots = []
@@ -72,8 +75,10 @@ def make(seed: int, flavor: str) -> Scenario:
         if name.lower() in taken or any("/" in each for each in name):
             name = f"t{number}"
         taken.add(name.lower())
-        table = tables.make(dice, flavor, name, largest=25 if dice.random() < 0.93 else 400)
-        plots.append(Plot(table, tuple(drift.make(dice, table))))
+        largest = 25 if dice.random() < 0.93 else 400
+        table = tables.make(dice, flavor, name, largest, aged=way == MERGE and way_dice.random() < 0.85, busy=way == ROW)
+        changes = [*drift.make(dice, table), *(drift.touched(way_dice, table) if way == MERGE else ())]
+        plots.append(Plot(table, tuple(changes)))
     writers = dice.choice(["a", "b", "ab"]) if dice.random() < 0.06 else ""
     return Scenario(
         seed,
@@ -81,26 +86,57 @@ def make(seed: int, flavor: str) -> Scenario:
         database,
         dice.choice(["", "", "CHARACTER SET latin1", "CHARACTER SET utf8mb4", "CHARACTER SET ucs2", "CHARACTER SET sjis"]),
         tuple(plots),
-        _options(dice),
-        _family(dice),
+        _options(dice, way_dice, way),
+        (*_family(dice), *(_aged(way_dice) if way == MERGE else ())),
         with_plan_file=dice.random() < 0.12,
         as_root=dice.random() < 0.2,
-        writers=writers,
+        writers="" if way == MERGE else writers,
+        way=way,
     )
 
 
-def _options(dice: Dice) -> dict[str, Any]:
+def _repair(dice: Dice, way: str) -> dict[str, Any]:
+    """The options that only some ways have; they win over the others."""
+    chosen: dict[str, Any] = {"downstream": dice.choice(["idempotent", "idempotent", "idempotent", "refuse"])}
+    if way == ROW:
+        chosen.update(allow_triggers=True, method=dice.choice(["row", "auto"]))
+    if way == MERGE:
+        chosen.update(extra_rows=dice.choice(["adopt", "adopt", "delete", "keep"]))
+        chosen.update(conflict=dice.choice(["newest", "newest", "skip", "source"]))
+        if chosen["conflict"] == "newest":
+            chosen["conflict_column"] = dice.choice([tables.AGE, tables.AGE.upper()])
+    return chosen
+
+
+def _aged(dice: Dice) -> tuple[Step, ...]:
+    """A table that surely has the column which tells old from new."""
+    moments = ["'2024-01-01 10:00:00'", "'2024-06-01 00:00:00'", "NULL"]
+    rows = ", ".join(f"({number}, {dice.choice(moments)}, 'v{number}')" for number in range(9))
+    late = [
+        f"UPDATE zage SET v = 'b', {tables.AGE} = {dice.choice(moments)} WHERE id = {dice.randrange(9)}" for _each in range(4)
+    ]
+    late += [f"DELETE FROM zage WHERE id = {dice.randrange(9)}", "INSERT INTO zage VALUES (20, NULL, 'extra')"]
+    create = f"CREATE TABLE zage (id int PRIMARY KEY, {tables.AGE} datetime NULL, v varchar(9))"
+    return (
+        Step(LOGGED, create),
+        Step(LOGGED, f"INSERT INTO zage VALUES {rows}"),
+        *(Step("late", sql) for sql in dice.sample(late, 3)),
+    )
+
+
+def _options(dice: Dice, way_dice: Dice, way: str) -> dict[str, Any]:
     options: dict[str, Any] = {
         "batch_rows": dice.choice([1, 2, 3, 7, 50, 500]),
         "workers": dice.choice([1, 1, 1, 2, 3]),
         "chunk_time": dice.choice([0.5, 0.5, 0.01]),
-        "extra_rows": dice.choice(["delete", "delete", "delete", "keep"]),
-        "sample_rows": dice.choice([0, 1, 10]),
     }
+    repair: dict[str, Any] = {"extra_rows": dice.choice(["delete", "delete", "delete", "keep"])}
+    options["sample_rows"] = dice.choice([0, 1, 10])
     if dice.random() < 0.04:
-        options["max_deletes"] = dice.choice([0, 2])
+        repair["max_deletes"] = dice.choice([0, 2])
     if dice.random() < 0.04:
-        options["max_changes"] = dice.choice([1, 5])
+        repair["max_changes"] = dice.choice([1, 5])
+    options["repair"] = {**repair, **_repair(way_dice, way)}
     return options
 
 

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from .laws import Stage, Tally, attempt
+from .laws import attempt
 from .scenario import Plot, Scenario
+from .stage import Stage, Tally
 
 _TRIES = 150
 

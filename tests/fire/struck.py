@@ -30,8 +30,8 @@ from sandbox import SandboxError
 
 from .faults import FAULTS, Fault, Field, Trigger
 from .hands import Image
-from .laws import PASSWORD, USER, Broken, Stage, Tally, documented_codes
 from .proxy import Proxy
+from .stage import PASSWORD, PLAIN, Broken, Stage, Tally, documented_codes, user_of
 from .tables import LOGGED, ON_B, Step
 
 #: Statements that a run of each kind has, about.
@@ -163,7 +163,7 @@ class _Struck:
 
     def servers(self, proxies: dict[str, Proxy] | None = None) -> options.Servers:
         undoing = self.trial.operation == "undo"
-        user, password = ("root", self.pair.b.root_password) if undoing else (USER, PASSWORD)
+        user, password = ("root", self.pair.b.root_password) if undoing else (user_of(PLAIN), PASSWORD)
         source = options.SourceLogin()
         port = self.pair.b.port
         if proxies:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .values import NAMES, Dice, Kind, any_kind, integer, key_kind, quoted, text
+from .values import NAMES, Dice, Kind, any_kind, integer, key_kind, moment, quoted, text
 
 #: Sides on which a statement runs, and whether it is logged there.
 LOGGED, ON_A, ON_B = "logged", "a", "b"
+
+#: The column that tells old rows from new ones.
+AGE = "upd"
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,11 @@ def random_row(dice: Dice, columns: tuple[Column, ...]) -> tuple[str, ...]:
     return tuple(column.value(dice) for column in columns)
 
 
-def make(dice: Dice, flavor: str, name: str, largest: int = 25) -> Table:
-    """A random table."""
-    return _Maker(dice, flavor, name).make(largest)
+def make(dice: Dice, flavor: str, name: str, largest: int = 25, aged: bool = False, busy: bool = False) -> Table:
+    """A random table. ``aged``: with a column that tells old from new; ``busy``: with triggers, as likely as not."""
+    maker = _Maker(dice, flavor, name)
+    maker.aged, maker.busy = aged, busy
+    return maker.make(largest)
 
 
 class _Maker:
@@ -98,6 +103,7 @@ class _Maker:
         self.traits: list[str] = []
         self.repairable = self.undoable = True
         self.engine = "InnoDB"
+        self.aged = self.busy = False
 
     def chance(self, share: float) -> bool:
         return self.dice.random() < share
@@ -122,6 +128,10 @@ class _Maker:
             self.column(kind, self.chance(0.6) or bool(hidden), hidden)
         if len(self.columns) <= 1 or self.chance(0.3):
             self.column(text(self.dice, self.flavor.split("-")[0]), True)
+        if self.aged:
+            made = Column(AGE, moment(self.dice), True)
+            self.lines.append(f"{made.sql} {made.kind.definition} NULL")
+            self.columns.append(made)
         uniques = self._uniques()
         self._generated()
         self._constraint()
@@ -246,6 +256,8 @@ class _Maker:
             self.traits.append("partitioned")
 
     def _triggers(self) -> list[Step]:
+        if self.busy and self.chance(0.5):
+            return self._mirror() if "key:int" in self.traits and self.chance(0.6) else self._stamp()
         if not self.chance(0.12):
             return []
         log = quoted(f"{self.name[:50]}_log")
@@ -259,3 +271,29 @@ class _Maker:
         self.repairable = self.repairable and where == ON_A
         self.undoable = False
         return steps
+
+    def _mirror(self) -> list[Step]:
+        """Triggers that keep another table in step, as Sakila's film_text with film."""
+        side, key = quoted(f"{self.name[:50]}_mir"), self.columns[0]
+        body = {
+            "INSERT": f"INSERT INTO {side} (k) VALUES (NEW.{key.sql})",
+            "DELETE": f"DELETE FROM {side} WHERE k = OLD.{key.sql}",
+            "UPDATE": f"UPDATE {side} SET k = NEW.{key.sql} WHERE k = OLD.{key.sql}",
+        }
+        steps = [Step(LOGGED, f"CREATE TABLE {side} (k {key.kind.definition} NOT NULL PRIMARY KEY, n int NOT NULL DEFAULT 0)")]
+        for event in self.dice.sample(sorted(body), self.dice.choice([3, 3, 2])):
+            name = quoted(f"tr_{event}_{self.name[:40]}")
+            steps.append(Step(LOGGED, f"CREATE TRIGGER {name} AFTER {event} ON {quoted(self.name)} FOR EACH ROW {body[event]}"))
+        self.traits.append("trigger that mirrors")
+        self.repairable = self.undoable = False
+        return steps
+
+    def _stamp(self) -> list[Step]:
+        """A trigger that alters the row which is written."""
+        column = self.dice.choice(self.columns)
+        event = self.dice.choice(["INSERT", "UPDATE"])
+        set_to = f"SET NEW.{column.sql} = {column.kind.make(self.dice)}"
+        name = quoted("tr_" + self.name[:50])
+        self.traits.append("trigger that alters")
+        self.repairable = self.undoable = False
+        return [Step(LOGGED, f"CREATE TRIGGER {name} BEFORE {event} ON {quoted(self.name)} FOR EACH ROW {set_to}")]

@@ -221,6 +221,17 @@ def _temporal(dice: Dice) -> Kind:
     return Kind(f"timestamp{part} NULL DEFAULT NULL", lambda dice: f"'{dice.choice(stamps)}{fraction(dice)}'")
 
 
+def moment(dice: Dice) -> Kind:
+    """A type that tells old rows from new ones, with few values, so that many are equal."""
+    days = ("'2024-01-01 00:00:00'", "'2024-01-01 00:00:01'", "'2024-03-09 12:00:00'", "'2025-01-01 00:00:00'")
+    if dice.random() < 0.6:
+        kind = dice.choice(["datetime", "datetime(6)", "timestamp", "timestamp(3)", "date"])
+        return Kind(kind, one_of(*days, "'0000-00-00 00:00:00'"), in_key="")
+    return Kind(
+        dice.choice(["int", "bigint", "decimal(20,3)", "double", "smallint"]), one_of("-5", "0", "1", "2", "10"), in_key=""
+    )
+
+
 def _json(dice: Dice) -> Kind:
     pool = ("{}", "[]", "null", '"x"', "9007199254740993", '{"b": 1, "a": [1, 2.50, 1e400]}'.replace("1e400", "1e10"),
             '{"k": "\\\\u00fc\\\\"<b>"}', '[0.1, 0.30000000000000004, -0.0]', "true", '{"a": {"a": {"a": []}}}')  # fmt: skip

@@ -18,7 +18,7 @@ from .hands import Image
 from .scenario import Scenario
 
 if TYPE_CHECKING:
-    from .laws import Stage
+    from .stage import Stage
 
 _ROWS = 12
 _LOST = 4

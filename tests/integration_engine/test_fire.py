@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from fire import laws, scenario, struck
+from fire import climate, laws, scenario, struck
+from fire.stage import WAYS, Stage, Tally
 
 FLAVORS = ("mariadb-10.11", "mysql-9", "mariadb-11.8")
 
@@ -19,7 +21,7 @@ FLAVORS = ("mariadb-10.11", "mysql-9", "mariadb-11.8")
 def test_no_law_breaks_in_random_scenarios(pairs, flavor, monkeypatch):
     """Replay one with: make fire T='--server FLAVOR --mild --count 1 --seed SEED'."""
     monkeypatch.setattr("ssl.SSLContext.load_default_certs", lambda *unused: None)
-    stage, tally = laws.Stage(pairs(flavor)), laws.Tally()
+    stage, tally = Stage(pairs(flavor)), Tally()
     problems = {}
     for seed in range(1000, 1020):
         problem = laws.attempt(stage, scenario.make(seed, flavor), tally)
@@ -28,13 +30,27 @@ def test_no_law_breaks_in_random_scenarios(pairs, flavor, monkeypatch):
     stage.hands.drop()
     assert not problems
     assert (tally.scenarios, tally.repaired > 50, tally.undone > 10) == (20, True, True), tally
+    assert set(tally.ways) == set(WAYS), tally
+
+
+@pytest.mark.parametrize("flavor", FLAVORS[:2])
+def test_no_law_breaks_with_replicas_below(flavor, monkeypatch):
+    """Of the target and of the source. Replay one with: make fire T='--server FLAVOR --mild --below ab --count 1 --seed SEED'."""
+    monkeypatch.setattr("ssl.SSLContext.load_default_certs", lambda *unused: None)
+    with climate.start(flavor, replace(climate.MILD, below="ab")) as pair:
+        stage, tally = Stage(pair, passing=True), Tally()
+        problems = {seed: laws.attempt(stage, scenario.make(seed, flavor), tally) for seed in range(1100, 1112)}
+        stage.hands.drop()
+    assert not {seed: problem for seed, problem in problems.items() if problem}
+    assert tally.repaired > 20, tally
+    assert tally.refused["downstream_replicas"] > 0, tally
 
 
 @pytest.mark.parametrize("flavor", FLAVORS[:2])
 def test_no_law_breaks_under_faults(pairs, flavor, monkeypatch):
     """Replay one with: make fire T='--faults --server FLAVOR --count 1 --seed SEED'."""
     monkeypatch.setattr("ssl.SSLContext.load_default_certs", lambda *unused: None)
-    stage, tally, hit = laws.Stage(pairs(flavor)), laws.Tally(), Counter()
+    stage, tally, hit = Stage(pairs(flavor)), Tally(), Counter()
     problems = {}
     for trial in (struck.make(seed) for seed in range(2000, 2025)):
         if not trial.fault.rare:

@@ -10,7 +10,9 @@ import pytest
 from integration_engine.support import PASSWORD, REPAIR_GRANTS, account, assert_repaired, image, servers
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, sync
+from sandbox import co_masters
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
 
@@ -146,3 +148,26 @@ def test_a_table_that_may_not_be_locked_is_refused_before_anything_is_logged(pai
             report = repair(pair, database, tmp_path, apply, login=login)
             assert [(table.reason, "LOCK TABLES" in table.message) for table in report.tables] == [("missing_grant", True)]
         assert pair.a.binlog_position() == position
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_the_rights_that_docs_name_for_replicas_below_are_enough_and_are_named(tmp_path, flavor):
+    """The account of the guides could not see what replicas report, and the refusal did not say which right shows it."""
+    data, everywhere = REPAIR_GRANTS[flavor.split("-")[0]]
+    more = {"mysql": ["REPLICATION SLAVE", "SYSTEM_VARIABLES_ADMIN"]}.get(flavor.split("-")[0])
+    more = more or ["REPLICATION MASTER ADMIN", "REPLICATION SLAVE ADMIN"]
+    with co_masters(flavor) as pair:
+        below = pair.add_replica(pair.b, "c")
+        pair.a.execute(["CREATE DATABASE shop", "CREATE TABLE shop.t (id int PRIMARY KEY)", "INSERT INTO shop.t VALUES (1)"])
+        pair.wait()
+        pair.b.execute("DELETE FROM shop.t", logged=False)
+        with account(pair, data, everywhere, "shop") as user:
+            login = servers(pair, user=user, password=PASSWORD)
+            with pytest.raises(Refusal, match=f"GRANT {more[0]} ON") as refused:
+                repair(pair, "shop", tmp_path, login=login, downstream="idempotent")
+            assert refused.value.code == "downstream_unknown"
+            pair.a.execute([f"GRANT {right} ON *.* TO '{user}'@'%'" for right in more])
+            pair.wait()
+            assert repair(pair, "shop", tmp_path, login=login, downstream="idempotent").verified
+            assert image(pair.b, "shop") == image(below, "shop") == image(pair.a, "shop")
+            assert below.query("SELECT @@GLOBAL.slave_exec_mode") == [("STRICT",)]

@@ -144,6 +144,13 @@ class Dialect:
         return "SYSTEM_VARIABLES_ADMIN|SUPER" if self.version >= (8,) else "SUPER"
 
     @property
+    def replicas_privilege(self) -> str:
+        """Global right needed to see the addresses that replicas report."""
+        if self.is_mariadb and self.version >= (10, 5):
+            return "REPLICATION MASTER ADMIN" + self._or_super
+        return "REPLICATION SLAVE"
+
+    @property
     def shadow_data_privileges(self) -> tuple[str, ...]:
         """Rights needed on the data of the source to make a shadow table; none of them can overwrite a row."""
         if self.is_mariadb:

@@ -61,7 +61,8 @@ def _open(sessions: ExitStack, target: Session, facts: ServerFacts, replica: Rep
         raise Refusal(
             "downstream_unknown",
             f"{target.name} has a replica that does not report its address: {replica}.",
-            "Set report_host and report_port on it, and let the account see it (SHOW REPLICAS).",
+            f"Set report_host and report_port on it; on the target GRANT {target.dialect.replicas_privilege.split('|')[0]} ON *.*"
+            " to the account, which shows them (SHOW REPLICAS).",
         )
     address = target.endpoint.at(replica.host, replica.port)
     session = sessions.enter_context(connect(address, "replica below the target"))

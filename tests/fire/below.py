@@ -1,0 +1,39 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Replicas below the two: what must hold of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .hands import Image, difference, only
+from .stage import Stage
+
+
+class Below:
+    """The replicas of a stage, as they are before a run."""
+
+    def __init__(self, stage: Stage, database: str) -> None:
+        self._stage, self._database = stage, database
+        self._before = self._images()
+
+    def _images(self) -> dict[str, Image]:
+        return {name: self._stage.hands.image(name, self._database) for name in self._stage.below}
+
+    def unchanged(self, hold: Callable[..., None], what: str) -> None:
+        """They are as they were."""
+        for name, now in self._images().items():
+            hold(now == self._before[name], f"{what} leaves {name} as it is", difference(self._before[name], now))
+
+    def judge(self, hold: Callable[..., None], a0: Image, b0: Image, a1: Image, repaired: set[str]) -> None:
+        """What is repaired is equal on them too, where they had what one of the two had; else nothing new comes up."""
+        for name, now in self._images().items():
+            for table in now.keys() & a0.keys() & b0.keys():
+                was = self._before[name][table]
+                strange = only(list(set(now[table])), [*was, *a0[table], *b0[table]])
+                hold(not strange, f"{name}.{table} has rows of the others only", strange)
+                if table in repaired and was in (a0[table], b0[table]):
+                    wrong = difference({table: a1[table]}, {table: now[table]})
+                    hold(not wrong, f"{name}, below {self._stage.below[name]}, is equal to the source", wrong)
