@@ -18,7 +18,7 @@ from integration_engine.support import assert_repaired, image, servers
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import journal, options, report, throttle
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Undecided
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import apply, sync
 from bench import ours
 from bench.datasets import DATABASE, DATASETS
 
@@ -55,7 +55,7 @@ def test_ended_in_mid_repair_all_that_was_logged_is_verified_and_the_next_run_go
         good = image(pair.a, database)
         pair.b.execute(["DELETE FROM a", "DELETE FROM b", "UPDATE c SET v = 0"], database=database, logged=False)
         with monkeypatch.context() as patch:
-            patch.setattr(sync, "Throttle", Ending)
+            patch.setattr(apply, "Throttle", Ending)
             ended = run(pair, database, tmp_path, batch_rows=4)
         assert [(table.status, table.reason) for table in ended.tables] == [(report.UNDECIDED, "max_runtime")] * 3
         assert "b was not begun" in ended.tables[1].message
