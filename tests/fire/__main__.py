@@ -51,7 +51,9 @@ def _faults(flavor: str, arguments: argparse.Namespace, until: float) -> int:
                 stage = _renew(stage, flavor, climate.for_faults(seed))
                 block = seed // climate.BLOCK
             done += 1
-            problem = struck.attempt(stage, struck.make(seed, arguments.only), tally, hit)
+            problem = struck.attempt(
+                stage, struck.make(seed, arguments.only, roomy=not climate.for_faults(seed).cramped), tally, hit
+            )
             if problem:
                 failures += 1
                 print(f"\nFAILED  --faults --server {flavor} --seed {seed}\n{problem}", flush=True)

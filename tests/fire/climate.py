@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sandbox import Topology, co_masters
 
-from . import quick
+from . import cramped, quick
 
 #: Scenarios with the same seed // this share one pair.
 BLOCK = 120
@@ -94,10 +94,12 @@ class Climate:
     tls: bool = True
     #: Whose replicas there are besides the pair.
     below: str = ""
+    #: Whether there is little room for temporary files.
+    cramped: bool = False
 
     def __str__(self) -> str:
         said = {"a": self.a, "b": self.b, "SET GLOBAL on a": self.globals_a, "SET GLOBAL on b": self.globals_b}
-        flags = {"GTID": self.gtid, "TLS": self.tls, "replicas below": self.below}
+        flags = {"GTID": self.gtid, "TLS": self.tls, "replicas below": self.below, "cramped": self.cramped}
         return f"{self.binlog_format}, {flags}, {said}"
 
 
@@ -137,13 +139,17 @@ def _lines(dice: random.Random) -> tuple[bool, str]:
 def for_faults(seed: int) -> Climate:
     """Servers that survive a crash with their replication: GTIDs; the rest may differ."""
     dice = random.Random(f"faults {seed // BLOCK}")
-    return Climate(dice.choice(["ROW", "ROW", "MIXED", "STATEMENT"]), True)
+    form, below = dice.choice(["ROW", "ROW", "MIXED", "STATEMENT"]), dice.choice(["", "", "", "b"])
+    return Climate(form, True, below=below, cramped=dice.random() < 0.5)
 
 
 def start(flavor: str, climate: Climate) -> Topology:
     """Start a pair in a climate."""
     quick.use_tls(climate.tls)
-    pair = co_masters(flavor, climate.binlog_format, climate.gtid, options_a=climate.a, options_b=climate.b)
+    a, b = climate.a, climate.b
+    if climate.cramped:
+        a, b = ({**each, **cramped.options(flavor.split("-")[0])} for each in (a, b))
+    pair = co_masters(flavor, climate.binlog_format, climate.gtid, options_a=a, options_b=b)
     for server, settings in ((pair.a, climate.globals_a), (pair.b, climate.globals_b)):
         for name, value in settings.items():
             server.execute(f"SET GLOBAL {name} = {value}")

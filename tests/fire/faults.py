@@ -22,8 +22,9 @@ from pymysql.connections import Connection
 
 from sandbox import SandboxError
 
+from . import cramped
 from .proxy import Proxy
-from .stage import PLAIN, USER, Stage, user_of
+from .stage import PLAIN, USER, Stage, rights_of, user_of
 from .values import quoted
 
 _TOOL = "comaster.mysql_repl"
@@ -79,6 +80,7 @@ class Field:
     database: str
     dice: random.Random
     proxies: dict[str, Proxy]
+    way: str = PLAIN
     healing: list[Callable[[], None]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -113,6 +115,7 @@ class Fault:
     """A fault: its name, how to strike, and whether it does so beside the running statement.
 
     ``changes``: it changes tables, as an application may. ``process``: it ends the tool's own process.
+    ``cramped``: it wants servers with little room for temporary files.
     """
 
     name: str
@@ -121,6 +124,7 @@ class Fault:
     changes: bool = False
     process: bool = False
     network: bool = False
+    cramped: bool = False
     rare: bool = False
 
 
@@ -269,15 +273,15 @@ def _ddl(*choices: str) -> Callable[[Field], None]:
 
 def _revoke(place: Field) -> None:
     name = place.side
-    rights = {
-        "mysql": ["SELECT", "CREATE TEMPORARY TABLES", "SESSION_VARIABLES_ADMIN", "REPLICATION CLIENT"],
-        "mariadb": ["SELECT", "INSERT", "BINLOG ADMIN", "SLAVE MONITOR"],
-    }[place.stage.pair.a.family]
-    right = place.dice.choice(rights)
-    place.run(name, "SET SESSION sql_log_bin = 0", f"REVOKE {right} ON *.* FROM '{user_of(PLAIN)}'@'%'")
-    place.healing.append(
-        lambda: place.run(name, "SET SESSION sql_log_bin = 0", f"GRANT {right} ON *.* TO '{user_of(PLAIN)}'@'%'")
-    )
+    user = f"'{user_of(place.way)}'@'%'"
+    right = place.dice.choice(rights_of(place.stage.pair.a.family, place.way, bool(place.stage.below)))
+    place.run(name, "SET SESSION sql_log_bin = 0", f"REVOKE {right} ON *.* FROM {user}")
+    place.healing.append(lambda: place.run(name, "SET SESSION sql_log_bin = 0", f"GRANT {right} ON *.* TO {user}"))
+
+
+def _temp_full(place: Field) -> None:
+    give_back = cramped.fill(place.stage.pair.servers[place.side])
+    place.later(place.dice.choice([0.5, 2.0, 60]), give_back)
 
 
 def _disk_full(place: Field) -> None:
@@ -371,6 +375,7 @@ FAULTS = (
     Fault("table truncated", _ddl("TRUNCATE TABLE t1", "TRUNCATE TABLE t3"), beside=True, changes=True),
     Fault("grants revoked", _revoke),
     Fault("disk full", _disk_full),
+    Fault("temporary space full", _temp_full, cramped=True),
     Fault("clock jump", _clock),
     Fault("tool SIGKILL", _end_process(signal.SIGKILL), process=True),
     Fault("tool SIGTERM", _end_process(signal.SIGTERM), process=True),

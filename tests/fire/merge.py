@@ -65,6 +65,11 @@ def wanted(ours: Rows, theirs: Rows, repair: Any, age: Callable[[Row], Any]) -> 
     return made
 
 
+def wanted_of(ours: list[Row], theirs: list[Row], key: list[int], age: int, repair: Any) -> Wanted:
+    """The same of lists of rows, by the places of the key's columns and of the one that tells old from new."""
+    return wanted(_by_key(ours, key), _by_key(theirs, key), repair, lambda row: _age(row[age]))
+
+
 class Judge:
     """Judges the tables of one run."""
 

@@ -28,17 +28,27 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operat
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.session import Endpoint
 from sandbox import SandboxError
 
+from . import merge
 from .faults import FAULTS, Fault, Field, Trigger
-from .hands import Image
+from .hands import Image, difference
 from .proxy import Proxy
-from .stage import PASSWORD, PLAIN, Broken, Stage, Tally, documented_codes, user_of
-from .tables import LOGGED, ON_B, Step
+from .stage import MERGE, PASSWORD, PLAIN, ROW, Broken, Stage, Tally, documented_codes, user_of
+from .tables import AGE, LOGGED, ON_B, Step
 
 #: Statements that a run of each kind has, about.
 _STATEMENTS = {"check": 130, "sync": 420, "undo": 230}
 
 #: Seconds after which a run that has not ended counts as hanging.
 _PATIENCE = 90
+
+
+#: Triggers that keep a table in step with t1: no statement can repair t1 where they run.
+_MIRROR = (
+    "CREATE TABLE m1 (k int PRIMARY KEY)",
+    "CREATE TRIGGER i1 AFTER INSERT ON t1 FOR EACH ROW INSERT INTO m1 VALUES (NEW.id)",
+    "CREATE TRIGGER d1 AFTER DELETE ON t1 FOR EACH ROW DELETE FROM m1 WHERE k = OLD.id",
+    "CREATE TRIGGER u1 AFTER UPDATE ON t1 FOR EACH ROW UPDATE m1 SET k = NEW.id WHERE k = OLD.id",
+)
 
 
 @dataclass(frozen=True)
@@ -50,18 +60,21 @@ class Trial:
     fault: Fault
     at: int
     batch_rows: int
+    way: str = PLAIN
 
     def __str__(self) -> str:
-        return f"{self.fault.name} at statement {self.at} of a {self.operation}"
+        return f"{self.fault.name} at statement {self.at} of a {self.operation}, {self.way}"
 
 
-def make(seed: int, only: str = "") -> Trial:
-    """The trial of a seed. ``only``: a part of the fault's name."""
-    dice = random.Random(f"trial {seed}")
-    choices = [fault for fault in FAULTS if only.lower() in fault.name.lower()]
+def make(seed: int, only: str = "", roomy: bool = False, way: str = "") -> Trial:
+    """The trial of a seed. ``only``: a part of the fault's name; ``roomy``: the servers have all the room they want."""
+    dice, way_dice = random.Random(f"trial {seed}"), random.Random(f"way {seed}")
+    choices = [fault for fault in FAULTS if only.lower() in fault.name.lower() and not (fault.cramped and roomy)]
     fault = dice.choices(choices, [0.3 if fault.rare else 1.0 for fault in choices])[0]
     operation = dice.choice(["check", "sync", "sync", "sync", "undo"])
-    return Trial(seed, operation, fault, dice.randint(1, _STATEMENTS[operation]), dice.choice([2, 5, 20]))
+    way = way or way_dice.choice([PLAIN, ROW, MERGE])
+    at, batch_rows = dice.randint(1, _STATEMENTS[operation]), dice.choice([2, 5, 20])
+    return Trial(seed, operation, fault, at, batch_rows, way if operation == "sync" else PLAIN)
 
 
 def attempt(stage: Stage, trial: Trial, tally: Tally, struck: Counter[str]) -> str:
@@ -70,6 +83,7 @@ def attempt(stage: Stage, trial: Trial, tally: Tally, struck: Counter[str]) -> s
     try:
         if _Struck(stage, trial, tally, folder).all():
             struck[trial.fault.name] += 1
+            tally.ways[trial.way] += 1
         stage.clear(f"x{trial.seed}")
     except (Broken, SandboxError, pymysql.MySQLError) as error:
         return f"{trial}\n{type(error).__name__}: {error}\n{''.join(traceback.format_tb(error.__traceback__)[-2:])}"
@@ -90,6 +104,25 @@ class _Struck:
         self.dice = random.Random(f"strike {trial.seed}")
         self.undo_dir = os.path.join(folder, "undo")
 
+    @property
+    def merges(self) -> bool:
+        return self.trial.way == MERGE
+
+    @property
+    def spoils_copies(self) -> bool:
+        """Whether the table without a key has drift: it can be repaired, and need not be taken back."""
+        return self.trial.way == PLAIN and self.trial.operation != "undo" and not self.stage.below
+
+    @property
+    def repair(self) -> options.Repair:
+        ways: dict[str, dict[str, Any]] = {
+            PLAIN: {},
+            ROW: {"allow_triggers": True},
+            MERGE: {"extra_rows": "adopt", "conflict": "newest", "conflict_column": AGE},
+        }
+        more = ways[self.trial.way]
+        return options.Repair(undo_dir=self.undo_dir, batch_rows=self.trial.batch_rows, downstream="idempotent", **more)
+
     def hold(self, condition: object, law: str, more: object = "") -> None:
         self.tally.hold(condition, f"{law} {more}".strip())
 
@@ -107,7 +140,7 @@ class _Struck:
         before = self.images()
         with ExitStack() as stack:
             proxies = {name: stack.enter_context(Proxy(self.pair.servers[name].port)) for name in ("a", "b")}
-            place = Field(self.stage, self.database, self.dice, proxies)
+            place = Field(self.stage, self.database, self.dice, proxies, self.trial.way)
             try:
                 struck, outcome = self.struck_run(place, journal)
             finally:
@@ -120,7 +153,7 @@ class _Struck:
             self.undo_again(journal, a0, b0, before)
         else:
             self.judge(place, a0, b0)
-        self.strict()
+        self.stage.hold_strict(self.tally)
         return struck
 
     def set_up(self) -> None:
@@ -136,10 +169,12 @@ class _Struck:
             "CREATE TABLE t1 (id int PRIMARY KEY, v varchar(20), u int UNIQUE)",
             "CREATE TABLE t2 (k varchar(9), n int, v varbinary(9), PRIMARY KEY (k, n))",
             "CREATE TABLE t3 (n int, v varchar(9))",
+            *(_MIRROR if self.trial.way == ROW else ()),
             "CREATE TABLE breaker (id int PRIMARY KEY, v varchar(20))",
             f"INSERT INTO t1 VALUES {numbers}",
             f"INSERT INTO t2 VALUES {words}",
             f"INSERT INTO t3 VALUES {copies}",
+            *(f"ALTER TABLE {name} ADD {AGE} int NOT NULL DEFAULT 1" for name in ("t1", "t2") if self.merges),
         ):
             self.hold(not self.hands.step(Step(LOGGED, sql)), "the setting can be made", sql)
         self.pair.wait()
@@ -147,15 +182,12 @@ class _Struck:
         for sql in (
             f"DELETE FROM t1 WHERE id IN ({', '.join(map(str, lost))})",
             f"UPDATE t1 SET v = 'bad' WHERE id IN ({', '.join(map(str, wrong))})",
-            "INSERT INTO t1 VALUES " + ", ".join(f"({100 + n}, 'extra', {1000 + n})" for n in more),
+            "INSERT INTO t1 (id, v, u) VALUES " + ", ".join(f"({100 + n}, 'extra', {1000 + n})" for n in more),
             f"UPDATE t2 SET v = 'bad' WHERE n IN ({', '.join(map(str, wrong))})",
             f"DELETE FROM t2 WHERE n IN ({', '.join(map(str, more))})",
-            f"INSERT INTO t2 VALUES ('zz', {lost[0]}, 'extra')",
-            *(
-                ["DELETE FROM t3 WHERE n = 2 LIMIT 2", "INSERT INTO t3 VALUES (1, 'c9')"]
-                if self.trial.operation != "undo"
-                else []
-            ),
+            f"INSERT INTO t2 (k, n, v) VALUES ('zz', {lost[0]}, 'extra')",
+            *([f"UPDATE t1 SET {AGE} = id MOD 3 WHERE id IN ({', '.join(map(str, wrong))})"] if self.merges else []),
+            *(["DELETE FROM t3 WHERE n = 2 LIMIT 2", "INSERT INTO t3 VALUES (1, 'c9')"] if self.spoils_copies else []),
         ):
             self.hands.step(Step(ON_B, sql))
 
@@ -163,7 +195,7 @@ class _Struck:
 
     def servers(self, proxies: dict[str, Proxy] | None = None) -> options.Servers:
         undoing = self.trial.operation == "undo"
-        user, password = ("root", self.pair.b.root_password) if undoing else (user_of(PLAIN), PASSWORD)
+        user, password = ("root", self.pair.b.root_password) if undoing else (user_of(self.trial.way), PASSWORD)
         source = options.SourceLogin()
         port = self.pair.b.port
         if proxies:
@@ -181,7 +213,7 @@ class _Struck:
         return self.run_sync(servers)
 
     def run_sync(self, servers: options.Servers | None = None) -> Any:
-        repair = options.Repair(undo_dir=self.undo_dir, batch_rows=self.trial.batch_rows)
+        repair = self.repair
         selection = options.Selection(databases=(self.database,))
         return sync.run(servers or self.servers(), selection, options.Pace(), repair, 3, True)
 
@@ -257,7 +289,11 @@ class _Struck:
 
     def judge(self, place: Field, a0: Image, b0: Image) -> None:
         a1, b1 = self.images()
-        if not self.trial.fault.changes:
+        if self.merges:
+            for name in a1.keys() & a0.keys() if not place.notes else ():
+                strange = Counter(a1[name]) - Counter(a0[name]) - Counter(b0[name])
+                self.hold(not strange or name == "breaker", f"{name}: the source has rows of one of the two sides only", strange)
+        elif not self.trial.fault.changes:
             self.hold(a1 == a0, "the source is byte-identical after a fault")
         else:
             self.hold(a1.get("t2") == a0["t2"] or place.notes, "the source's other tables are as they were")
@@ -267,15 +303,27 @@ class _Struck:
             if self.trial.operation == "check" and name != "breaker":
                 self.hold(b1[name] == b0[name], "a check leaves the target as it is")
         journals = sorted(glob.glob(os.path.join(self.undo_dir, "sync-*")))
-        if not place.notes and not self.trial.fault.changes and journals and self.dice.random() < 0.3:
+        if not place.notes and not self.trial.fault.changes and journals and self.may_put_back and self.dice.random() < 0.3:
             self.put_back(journals[0], b0, b1)
             return
         again = self.run_sync()
         self.pair.wait()
         a2, b2 = self.images()
-        self.hold(a2 == a1, "the source is byte-identical after the next run")
+        if not self.merges:
+            self.hold(a2 == a1, "the source is byte-identical after the next run")
+        elif not place.notes and not self.trial.fault.changes:
+            for name, key in (("t1", [0]), ("t2", [0, 1])):
+                want = merge.wanted_of(a0[name], b0[name], key, -1, self.repair)
+                self.hold(Counter(a2[name]) == Counter(want.a.values()), f"{name}: the next run ends the merge")
         self.hold(a2 == b2, "the next run converges", [table for table in again.tables if table.status != "identical"])
         self.hold(not again.failed, "the next run has no problem", again.message)
+        for name in self.stage.below:
+            replica = self.hands.image(name, self.database)
+            self.hold(self.merges or replica == a2, f"{name}, below, is equal", difference(a2, replica))
+
+    @property
+    def may_put_back(self) -> bool:
+        return self.trial.way == PLAIN and not self.stage.below
 
     def put_back(self, journal: str, b0: Image, b1: Image) -> None:
         """The journal of a run that was struck is enough to undo whatever it did."""
@@ -306,10 +354,3 @@ class _Struck:
         a2, b2 = self.images()
         for name in ("t1", "t2"):
             self.hold(a2[name] == b2[name] == b0[name], f"{name}: the next undo ends what was begun")
-
-    def strict(self) -> None:
-        """No server was left in a lenient mode."""
-        for name in ("a", "b"):
-            modes = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('slave_exec_mode', 'replica_exec_mode')"
-            for row in self.hands.run(name, modes):
-                self.hold(row[1] == b"STRICT", "no server is left IDEMPOTENT", (name, row))

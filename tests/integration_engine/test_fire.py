@@ -52,7 +52,7 @@ def test_no_law_breaks_under_faults(pairs, flavor, monkeypatch):
     monkeypatch.setattr("ssl.SSLContext.load_default_certs", lambda *unused: None)
     stage, tally, hit = Stage(pairs(flavor)), Tally(), Counter()
     problems = {}
-    for trial in (struck.make(seed) for seed in range(2000, 2025)):
+    for trial in (struck.make(seed, roomy=True) for seed in range(2000, 2025)):
         if not trial.fault.rare:
             problem = struck.attempt(stage, trial, tally, hit)
             if problem:
@@ -60,3 +60,17 @@ def test_no_law_breaks_under_faults(pairs, flavor, monkeypatch):
     stage.hands.drop()
     assert not problems
     assert hit.total() > 12, hit
+    assert set(tally.ways) == set(WAYS), tally
+
+
+@pytest.mark.parametrize("flavor", FLAVORS[:2])
+def test_no_law_breaks_where_temporary_space_is_full(flavor, monkeypatch):
+    """On a pair with a replica below, by all ways; where nothing may be mounted, only MariaDB has a limit that can be reached."""
+    monkeypatch.setattr("ssl.SSLContext.load_default_certs", lambda *unused: None)
+    with climate.start(flavor, replace(climate.MILD, below="b", cramped=True)) as pair:
+        stage, tally, hit = Stage(pair, passing=True), Tally(), Counter()
+        trials = [struck.make(seed, "temporary", way=way) for seed, way in zip((3003, 3004, 3007), WAYS)]
+        problems = {trial.seed: struck.attempt(stage, trial, tally, hit) for trial in trials}
+        stage.hands.drop()
+    assert not {seed: problem for seed, problem in problems.items() if problem}
+    assert hit.total() > 1, hit
