@@ -24,7 +24,7 @@ from sandbox import SandboxError
 
 from . import cramped
 from .proxy import Proxy
-from .stage import PLAIN, USER, Stage, rights_of, user_of
+from .stage import PLAIN, STRUCK, USER, Stage, rights_of, user_of
 from .values import quoted
 
 _TOOL = "comaster.mysql_repl"
@@ -273,10 +273,12 @@ def _ddl(*choices: str) -> Callable[[Field], None]:
 
 def _revoke(place: Field) -> None:
     name = place.side
-    user = f"'{user_of(place.way)}'@'%'"
-    right = place.dice.choice(rights_of(place.stage.pair.a.family, place.way, bool(place.stage.below)))
-    place.run(name, "SET SESSION sql_log_bin = 0", f"REVOKE {right} ON *.* FROM {user}")
-    place.healing.append(lambda: place.run(name, "SET SESSION sql_log_bin = 0", f"GRANT {right} ON *.* TO {user}"))
+    user = f"'{user_of(place.way, STRUCK)}'@'%'"
+    rights = rights_of(place.stage.pair.a.family, place.way, bool(place.stage.below), STRUCK)
+    right = place.dice.choice(list(rights))
+    place.run(name, "SET SESSION sql_log_bin = 0", f"REVOKE {right} ON {rights[right]} FROM {user}")
+    give = f"GRANT {right} ON {rights[right]} TO {user}"
+    place.healing.append(lambda: place.run(name, "SET SESSION sql_log_bin = 0", give))
 
 
 def _temp_full(place: Field) -> None:

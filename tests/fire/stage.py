@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from sandbox import Topology
 from .hands import Hands
 from .values import quoted
 
-USER, PASSWORD = "fire_repair", "s3cret-Fire-Pass"
+USER, PASSWORD = "fire", "s3cret-Fire-Pass"
 
 #: Through the shadow; by row changes; with the target's rows adopted or taken where they are newer.
 PLAIN, ROW, MERGE = WAYS = ("plain", "row", "merge")
@@ -32,21 +33,28 @@ _REPAIR = {
         "BINLOG ADMIN",
     ),
 }  # fmt: skip
+_ON_DATA = frozenset({"SELECT", "TRIGGER", "CREATE TEMPORARY TABLES", "CREATE", "INSERT", "DELETE", "UPDATE"})
 _EXEC_MODE = {"mysql": "SYSTEM_VARIABLES_ADMIN", "mariadb": "REPLICATION SLAVE ADMIN"}
 _SEE_REPLICAS = {"mysql": "REPLICATION SLAVE", "mariadb": "REPLICATION MASTER ADMIN"}
 
 
-def user_of(way: str) -> str:
+#: Where rights on data are given: to repair scenarios, and what faults strike. Of rights on everything a session keeps
+#: what it began with, so taking these away strikes nobody.
+EVERYWHERE, STRUCK = "*.*", "`x%`.*"
+
+
+def user_of(way: str, scope: str = EVERYWHERE) -> str:
     """The account for a way of repairing."""
-    return f"{USER}_{way}"
+    return f"{USER}_{'struck' if scope == STRUCK else 'repair'}_{way}"
 
 
-def rights_of(family: str, way: str, below: bool = False) -> tuple[str, ...]:
-    """The documented rights of that account. ``below``: there are replicas whose exec mode it must set."""
+def rights_of(family: str, way: str, below: bool = False, scope: str = EVERYWHERE) -> dict[str, str]:
+    """The documented rights of that account, and on what. ``below``: there are replicas whose exec mode it must set."""
     more = {PLAIN: (), ROW: ("INSERT", "DELETE", "UPDATE"), MERGE: ("INSERT", "UPDATE")}[way]
     mode = (_EXEC_MODE[family],) if below or way == ROW else ()
     see = (_SEE_REPLICAS[family],) if below else ()
-    return tuple(dict.fromkeys((*_REPAIR[family], *more, *mode, *see)))
+    every = (*_REPAIR[family], *more, *mode, *see)
+    return {right: scope if right in _ON_DATA else EVERYWHERE for right in every}
 
 
 class Broken(AssertionError):
@@ -91,11 +99,13 @@ class Stage:
         self.hands = Hands(pair)
         #: Replicas below the two: their name, and whose they are.
         self.below = {link.replica.name: link.source.name for link in pair.links if link.replica.name not in ("a", "b")}
-        for way in WAYS:
-            who = f"'{user_of(way)}'@'%'"
-            rights = ", ".join(rights_of(pair.a.family, way, bool(self.below)))
+        for way, scope in itertools.product(WAYS, (EVERYWHERE, STRUCK)):
+            who = f"'{user_of(way, scope)}'@'%'"
             self.hands.run("a", f"CREATE USER IF NOT EXISTS {who} IDENTIFIED BY '{PASSWORD}'", logged=True)
-            self.hands.run("a", f"GRANT {rights} ON *.* TO {who}", logged=True)
+            rights = rights_of(pair.a.family, way, bool(self.below), scope)
+            for where in set(rights.values()):
+                some = ", ".join(right for right in rights if rights[right] == where)
+                self.hands.run("a", f"GRANT {some} ON {where} TO {who}", logged=True)
         pair.wait()
 
     def servers(self, way: str, as_root: bool, **more: Any) -> options.Servers:

@@ -18,7 +18,7 @@ import time
 import traceback
 from collections import Counter
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pymysql
@@ -32,7 +32,7 @@ from . import merge
 from .faults import FAULTS, Fault, Field, Trigger
 from .hands import Image, difference
 from .proxy import Proxy
-from .stage import MERGE, PASSWORD, PLAIN, ROW, Broken, Stage, Tally, documented_codes, user_of
+from .stage import MERGE, PASSWORD, PLAIN, ROW, STRUCK, Broken, Stage, Tally, documented_codes, user_of
 from .tables import AGE, LOGGED, ON_B, Step
 
 #: Statements that a run of each kind has, about.
@@ -80,6 +80,8 @@ def make(seed: int, only: str = "", roomy: bool = False, way: str = "") -> Trial
 def attempt(stage: Stage, trial: Trial, tally: Tally, struck: Counter[str]) -> str:
     """Run a trial; returns what went wrong, "" if nothing did."""
     folder = tempfile.mkdtemp(prefix="fire-")
+    if trial.way == ROW and stage.pair.a.family == "mysql" and stage.pair.binlog_format == "STATEMENT":
+        trial = replace(trial, way=PLAIN)  # such a target takes no row changes, and is refused
     try:
         if _Struck(stage, trial, tally, folder).all():
             struck[trial.fault.name] += 1
@@ -195,7 +197,7 @@ class _Struck:
 
     def servers(self, proxies: dict[str, Proxy] | None = None) -> options.Servers:
         undoing = self.trial.operation == "undo"
-        user, password = ("root", self.pair.b.root_password) if undoing else (user_of(self.trial.way), PASSWORD)
+        user, password = ("root", self.pair.b.root_password) if undoing else (user_of(self.trial.way, STRUCK), PASSWORD)
         source = options.SourceLogin()
         port = self.pair.b.port
         if proxies:

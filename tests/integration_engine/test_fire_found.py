@@ -11,7 +11,7 @@ from integration_engine.support import PASSWORD, REPAIR_GRANTS, account, assert_
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, sync
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, info, sync
 from sandbox import co_masters
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
@@ -171,3 +171,35 @@ def test_the_rights_that_docs_name_for_replicas_below_are_enough_and_are_named(t
             assert repair(pair, "shop", tmp_path, login=login, downstream="idempotent").verified
             assert image(pair.b, "shop") == image(below, "shop") == image(pair.a, "shop")
             assert below.query("SELECT @@GLOBAL.slave_exec_mode") == [("STRICT",)]
+
+
+def test_triggers_that_can_no_longer_be_seen_are_not_taken_for_none(pairs, fresh_database, tmp_path, monkeypatch):
+    """TRIGGER was revoked behind the preflight's back: a REPLACE fired the target's trigger, whose row was there: error 1062."""
+    pair = pairs("mysql-9")  # where what is revoked is gone for open sessions too
+    data, everywhere = REPAIR_GRANTS[pair.a.family]
+    with fresh_database(pair) as database, account(pair, data, everywhere, database) as user:
+        pair.a.execute(
+            [
+                "CREATE TABLE t (id int PRIMARY KEY)",
+                "CREATE TABLE side (id int PRIMARY KEY)",
+                "CREATE TRIGGER tr AFTER INSERT ON t FOR EACH ROW INSERT INTO side VALUES (NEW.id)",
+                "INSERT INTO t VALUES (1), (2)",
+            ],
+            database=database,
+        )
+        pair.wait()
+        pair.b.execute(f"DELETE FROM {database}.t WHERE id = 1", logged=False)
+        before = image(pair.b, database)
+        preflight = info.preflight
+
+        def revoking(*arguments):
+            found = preflight(*arguments)
+            pair.b.execute(f"REVOKE TRIGGER ON `{database}`.* FROM {user}@'%'", logged=False)
+            return found
+
+        monkeypatch.setattr(info, "preflight", revoking)
+        report = repair(pair, database, tmp_path, login=servers(pair, user=user, password=PASSWORD))
+        assert [table.reason for table in report.tables if table.table == "t"] == ["missing_grant"]
+        assert "GRANT TRIGGER" in report.message
+        pair.wait()
+        assert image(pair.b, database) == before

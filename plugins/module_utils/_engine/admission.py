@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether the method ``row`` may be used on a table: what rowwise.py presupposes, looked at before anything is written."""
+"""Whether a table may be written at all, and by the method ``row``: what is presupposed, looked at before anything is written."""
 
 from __future__ import annotations
 
-from . import grants
+from . import grants, sqltext
 from .errors import TableProblem
 from .footprint import written_by
 from .schema import Table, TableName, column_order
@@ -15,6 +15,22 @@ from .topology import Pair
 
 # https://mariadb.com/kb/en/replication-and-binary-log-system-variables/#slave_run_triggers_for_rbr
 _TRIGGERS_FOR_ROWS = "slave_run_triggers_for_rbr"
+
+
+def refuse_blind(source: Session, target: Session, name: TableName) -> None:
+    """Raise TableProblem ``missing_grant`` if the account may not see the triggers of a table: their list is silently empty then.
+
+    Asked after the list was read: the right may have been taken away since the run's preflight saw it, and a statement that
+    fires a trigger of the target may stop it (error 1062).
+    """
+    for session in (source, target):
+        rights = grants.read(session)
+        if not rights.unparsed and not rights.has("TRIGGER", name.database, name.table):
+            raise TableProblem(
+                "missing_grant",
+                f"{name} may have triggers on {session.name} that the account may no longer see; a repair might fire them.",
+                f"Run on the {session.role}: GRANT TRIGGER ON {sqltext.quote_name(name.database)}.* TO {rights.account}.",
+            )
 
 
 def admit(

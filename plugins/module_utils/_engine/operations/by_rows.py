@@ -10,7 +10,7 @@ import typing as t
 from contextlib import ExitStack
 
 from .. import downstream, journal
-from ..admission import admit
+from ..admission import admit, refuse_blind
 from ..errors import TableProblem
 from ..facts import Replica, ServerFacts
 from ..leniency import lenient_target, put_back
@@ -55,6 +55,8 @@ class ByRows:
 
     def admit(self, plan: TablePlan, target_table: Table) -> None:
         """See that a plan may be carried out on the target's table, and by rows, if it goes so. Raises TableProblem."""
+        if plan.changes or plan.adopted:
+            refuse_blind(self._connections.source, self._connections.target, plan.table.name)
         if plan.changes:
             refuse_fragile(self._connections.target, target_table)
             refuse_unlockable(self._connections.source, plan.table)
