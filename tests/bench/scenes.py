@@ -6,13 +6,18 @@
 
 from __future__ import annotations
 
+import os
 import random
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pymysql.connections import Connection
 
 from sandbox import Server
 
@@ -61,7 +66,7 @@ def check(on: Stage, name: str) -> Checked:
         return Checked(dataset, dataset.row_bytes(on.pair.a), clean, drifted)
 
 
-def _checkers(on: Stage, expected: int) -> dict[str, Contender]:
+def _checkers(on: Stage, expected: int | None) -> dict[str, Contender]:
     def limit() -> Sample:
         return Sample(full_scan(on.pair, DATABASE))
 
@@ -103,28 +108,41 @@ class Latencies:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def writers(on: Stage) -> Latencies:
-    """Watch a writer of single rows on the source while nobody, we, or the toolkit compare."""
+@dataclass(frozen=True)
+class Written:
+    """A writer's latencies: as they were, and with the writer first on the CPU, as on a server with an idle core."""
+
+    usual: Latencies
+    first: Latencies
+
+
+def writers(on: Stage) -> Written:
+    """Watch a writer of single rows on the source while nobody, a bare query, we, or the toolkit compare."""
 
     def rest() -> Sample:
         time.sleep(on.scale.writing_seconds)
         return Sample(on.scale.writing_seconds)
 
-    contenders = {ALONE: rest, OURS: lambda: _check(on, None), **_toolkit(on)}
-    found = Latencies({name: [] for name in contenders})
+    contenders = {ALONE: rest, **_checkers(on, None)}
+    found = Written(Latencies(), Latencies())
     with loaded(on, "1m12") as dataset:
         for _round in range(on.scale.repair_rounds):
-            for name, contender in contenders.items():
-                if name in found.failures:
-                    continue
-                with _writing(on.pair.a, dataset.rows) as latencies:
-                    try:
-                        _for_a_while(contender, on.scale.writing_seconds)
-                    except ContenderFailed as error:
-                        found.failures[name] = str(error)
-                found.seconds[name] += latencies
-                on.pair.wait(600)
+            for latencies, first in ((found.usual, False), (found.first, True)):
+                for name, contender in contenders.items():
+                    if name not in latencies.failures:
+                        _write_beside(on, dataset, name, contender, latencies, first)
     return found
+
+
+def _write_beside(on: Stage, dataset: Dataset, name: str, contender: Contender, latencies: Latencies, first: bool) -> None:
+    try:
+        with _writing(on.pair.a, dataset.rows, first=first) as seconds:
+            _for_a_while(contender, on.scale.writing_seconds)
+    except (ContenderFailed, PermissionError) as error:
+        latencies.failures[name] = str(error)
+    else:
+        latencies.seconds.setdefault(name, []).extend(seconds)
+    on.pair.wait(600)
 
 
 def _for_a_while(contender: Contender, seconds: float) -> None:
@@ -134,8 +152,12 @@ def _for_a_while(contender: Contender, seconds: float) -> None:
 
 
 @contextmanager
-def _writing(server: Server, rows: int, binlog_format: str = "ROW") -> Iterator[list[float]]:
-    """Change one row after the other, each in its own transaction, for the time of a block."""
+def _writing(server: Server, rows: int, binlog_format: str = "ROW", first: bool = False) -> Iterator[list[float]]:
+    """Change one row after the other, each in its own transaction, for the time of a block.
+
+    *first*: the writer, and the server's thread that serves it, get the CPU as soon as they ask for it. What still
+    holds a write up is the server: locks, its mutexes, its disk. Raises PermissionError where nobody may be put first.
+    """
     latencies: list[float] = []
     stop = threading.Event()
 
@@ -143,6 +165,7 @@ def _writing(server: Server, rows: int, binlog_format: str = "ROW") -> Iterator[
         with (
             closing(server.connect(database=DATABASE)) as connection,
             connection.cursor() as cursor,
+            _first(server, connection, first),
         ):
             cursor.execute(f"SET SESSION binlog_format = '{binlog_format}'")
             while not stop.is_set():
@@ -152,13 +175,37 @@ def _writing(server: Server, rows: int, binlog_format: str = "ROW") -> Iterator[
                 latencies.append(time.monotonic() - started)
                 time.sleep(_PAUSE)
 
-    thread = threading.Thread(target=write, name="writer")
-    thread.start()
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as pool:
+        writing = pool.submit(write)
+        try:
+            yield latencies
+        finally:
+            stop.set()
+        writing.result()
+
+
+_THREAD = {
+    "mariadb": "SELECT TID FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID()",
+    "mysql": "SELECT THREAD_OS_ID FROM performance_schema.threads WHERE PROCESSLIST_ID = CONNECTION_ID()",
+}
+
+
+@contextmanager
+def _first(server: Server, connection: Connection[Any], first: bool) -> Iterator[None]:
+    """Put the caller's thread and the one that serves its connection before all others, for the time of a block."""
+    threads: list[int] = []
+    if first:
+        with connection.cursor() as cursor:
+            cursor.execute(_THREAD[server.family])
+            threads = [threading.get_native_id(), *(int(thread) for (thread,) in cursor.fetchall())]
     try:
-        yield latencies
+        for thread in threads:
+            os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(1))
+        yield
     finally:
-        stop.set()
-        thread.join()
+        # The server keeps its thread for the next connection, which may be that of a contender.
+        for thread in threads:
+            os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
 
 
 # -- repairs ---------------------------------------------------------------------------------------
