@@ -14,6 +14,7 @@ from .errors import Undecided
 from .keyspace import KeySpace
 from .schema import Column, Table
 from .session import Row, Session
+from .wire import Answer
 
 # Keys looked up in one statement: enough to make round trips cheap, few enough for the optimizer.
 _KEYS_PER_QUERY = 500
@@ -32,15 +33,15 @@ EXTRA = "extra"
 DIFFERENT = "different"
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(t.NamedTuple):
     """One row that differs with replication drained.
 
     ``kind``: missing (the source has it alone), extra (the target alone) or different. ``key``
     holds the exact bytes of the key in key order, the source's where it has the row. ``source``
     and ``target`` are the values of the table's stored columns. In a table without a key, ``key`` is
     the whole row, the copies say how many equal rows each side has, and ``digest`` is the row's fingerprint over all
-    columns (empty if some were left out of the comparison).
+    columns (empty if some were left out of the comparison). A million of them are made: a frozen dataclass takes five times
+    as long.
     """
 
     kind: str
@@ -94,33 +95,60 @@ def read_rows(session: Session, table: Table, keys: t.Sequence[Row], lock: str =
     Keys are equal as the key's collation says, so the row found for ``'a'`` may hold ``'A'``.
     ``lock`` is appended to the query. Raises ServerError: an unreadable row is never an absent one.
     """
-    if table.key is None:
-        raise ValueError(f"{table.name} has no key to read rows by")
-    space = KeySpace(table, table.key)
-    columns = ", ".join(codec.read_expression(column) for column in table.stored_columns)
-
-    key_of, has_spellings = space.key_of, space.has_spellings
-
-    def query(wanted: t.Sequence[Row]) -> dict[Row, Row]:
-        rows = session.rows(f"SELECT {columns} FROM {space.rows_in_order} WHERE {space.any_of(wanted)} {lock}")
-        return {key_of(row): row for row in rows}
-
     found: dict[Row, Row] = {}
-    at_once = table.rows_within(_QUERY_BYTES, _KEYS_PER_QUERY)
-    for start in range(0, len(keys), at_once):
-        wanted = keys[start : start + at_once]
-        rows = query(wanted)
-        if not has_spellings:
-            found.update(rows)  # only these keys were asked for, and they are spelt as they were
-            continue
-        found.update((key, rows[key]) for key in wanted if key in rows)
-        unanswered = [key for key in wanted if key not in rows]
-        # A row may answer to a key spelt otherwise; if any does, find out which, one key at a time.
-        if unanswered and query(unanswered):
-            for key in unanswered:
-                for row in query([key]).values():
-                    found[key] = row
+    for wanted in _questions_of(table, keys):
+        question = _Question(session, table, wanted, lock)
+        question.ask()
+        found.update(question.rows())
     return found
+
+
+def _questions_of(table: Table, keys: t.Sequence[Row]) -> t.Iterator[t.Sequence[Row]]:
+    """The keys, as many at once as one question may ask for."""
+    at_once = table.rows_within(_QUERY_BYTES, _KEYS_PER_QUERY)
+    return (keys[start : start + at_once] for start in range(0, len(keys), at_once))
+
+
+class _Question:
+    """Asks one server for the rows of some keys, once or again and again."""
+
+    def __init__(self, session: Session, table: Table, keys: t.Sequence[Row], lock: str = "") -> None:
+        if table.key is None:
+            raise ValueError(f"{table.name} has no key to read rows by")
+        self._session = session
+        self._space = KeySpace(table, table.key)
+        self._keys = keys
+        self._lock = lock
+        columns = ", ".join(codec.read_expression(column) for column in table.stored_columns)
+        self._head = f"SELECT {columns} FROM {self._space.rows_in_order} WHERE "
+        self._sql = self._of(keys)
+        self._answer: Answer | None = None
+
+    def ask(self) -> bool:
+        """Read the rows; returns whether every byte of the answer is as it was the last time. Raises ServerError."""
+        before, self._answer = self._answer, self._session.ask(self._sql)
+        return before == self._answer
+
+    def rows(self) -> dict[Row, Row]:
+        """The rows of the last answer; see read_rows()."""
+        rows = self._by_key(self._session.rows_of(self._answer) if self._answer else ())
+        if not self._space.has_spellings:
+            return rows  # only these keys were asked for, and they are spelt as they were
+        found = {key: rows[key] for key in self._keys if key in rows}
+        unanswered = [key for key in self._keys if key not in rows]
+        # A row may answer to a key spelt otherwise; if any does, find out which, one key at a time.
+        if unanswered and self._session.rows(self._of(unanswered)):
+            for key in unanswered:
+                for row in self._session.rows(self._of([key])):
+                    found[key] = row
+        return found
+
+    def _of(self, keys: t.Sequence[Row]) -> str:
+        return f"{self._head}{self._space.any_of(keys)} {self._lock}"
+
+    def _by_key(self, rows: t.Iterable[Row]) -> dict[Row, Row]:
+        key_of = self._space.key_of
+        return {key_of(row): row for row in rows}
 
 
 def confirm(
@@ -142,33 +170,71 @@ def confirm(
         return []
     space = KeySpace(table, t.cast(t.Any, table.key))
     verdicts: dict[Row, Difference] = {}
-    pending = _read_both(source, target, table, keys)
-    stable = dict.fromkeys(pending, 0)
+    pending = [_Suspects(source, target, table, some) for some in _questions_of(table, keys)]
     for _reading in range(_MAX_READINGS):
-        pending = {key: copies for key, copies in pending.items() if _differ(table, copies, compared)}
+        for some in pending:
+            some.drop_equal(compared)
+        pending = [some for some in pending if some.copies]
         if not pending:
             return list(verdicts.values())
         fence()
-        again = _read_both(source, target, table, list(pending))
-        for key, copies in again.items():
-            # What differed and is as it was differs.
-            stable[key] = stable[key] + 1 if copies == pending[key] else 0
-            if stable[key] >= _STABLE_READINGS:
+        for some in pending:
+            some.read_again()
+            for copies in some.take_stable():
                 difference = _difference(space, copies)
                 verdicts[difference.key] = difference
-        pending = {key: copies for key, copies in again.items() if stable[key] < _STABLE_READINGS}
     raise Undecided(
         "rows_keep_changing",
-        f"{table.name}: {len(pending)} suspected rows kept changing over {_MAX_READINGS} readings.",
+        f"{table.name}: {sum(len(some.copies) for some in pending)} suspected rows kept changing over"
+        f" {_MAX_READINGS} readings.",
         "Run again at a quieter time.",
     )
 
 
-def _read_both(source: Session, target: Session, table: Table, keys: t.Sequence[Row]) -> dict[Row, _Copies]:
-    ours = read_rows(source, table, keys)
-    theirs = read_rows(target, table, keys)
-    our, their = ours.get, theirs.get
-    return {key: (our(key), their(key)) for key in keys}
+class _Suspects:
+    """Some suspected rows: ``copies`` are what both servers had at the last reading, by key."""
+
+    def __init__(self, source: Session, target: Session, table: Table, keys: t.Sequence[Row]) -> None:
+        self._sessions = (source, target)
+        self._table = table
+        self._questions = self._ask_for(keys)
+        for question in self._questions:
+            question.ask()
+        self.copies = self._read(keys)
+        # How many drained readings in a row each stayed as it was before.
+        self._stable = dict.fromkeys(keys, 0)
+
+    def drop_equal(self, compared: Compared | None) -> None:
+        """Look on at those alone whose copies differ."""
+        self._keep([key for key, copies in self.copies.items() if _differ(self._table, copies, compared)])
+
+    def read_again(self) -> None:
+        """Read both copies once more."""
+        if all([question.ask() for question in self._questions]):
+            self._stable = {key: readings + 1 for key, readings in self._stable.items()}
+            return
+        before, self.copies = self.copies, self._read(list(self.copies))
+        # What differed and is as it was differs.
+        self._stable = {key: self._stable[key] + 1 if self.copies[key] == before[key] else 0 for key in before}
+
+    def take_stable(self) -> list[_Copies]:
+        """The copies that stayed as they are long enough; they are looked at no more."""
+        stable = [copies for key, copies in self.copies.items() if self._stable[key] >= _STABLE_READINGS]
+        self._keep([key for key, readings in self._stable.items() if readings < _STABLE_READINGS])
+        return stable
+
+    def _keep(self, keys: list[Row]) -> None:
+        if len(keys) < len(self.copies):
+            self.copies = {key: self.copies[key] for key in keys}
+            self._stable = {key: self._stable[key] for key in keys}
+            self._questions = self._ask_for(keys) if keys else ()
+
+    def _ask_for(self, keys: t.Sequence[Row]) -> tuple[_Question, ...]:
+        return tuple(_Question(session, self._table, keys) for session in self._sessions)
+
+    def _read(self, keys: t.Sequence[Row]) -> dict[Row, _Copies]:
+        ours, theirs = (question.rows().get for question in self._questions)
+        return {key: (ours(key), theirs(key)) for key in keys}
 
 
 def _differ(table: Table, copies: _Copies, compared: Compared | None) -> bool:

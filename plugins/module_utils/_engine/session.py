@@ -137,6 +137,16 @@ class Session:
         with self._errors():
             return wire.query(self._connection, sql)
 
+    def ask(self, sql: str) -> wire.Answer:
+        """Like rows(), but leaves them as they came, to be compared as a whole. Raises ServerError."""
+        with self._errors():
+            return wire.ask(self._connection, sql)
+
+    def rows_of(self, answer: wire.Answer) -> list[Row]:
+        """The rows of an answer that this session gave. Raises ServerError for one that is not whole."""
+        with self._errors():
+            return answer.rows()
+
     def begin(self) -> None:
         """Start a transaction that will lock rows. Raises ServerError.
 

@@ -129,7 +129,7 @@ class Differences:
 
     def __iter__(self) -> t.Iterator[Difference]:
         for record in self._spool:
-            yield Difference(*record)
+            yield Difference._make(record)
 
     def __contains__(self, other: object) -> bool:
         return any(each == other for each in self)

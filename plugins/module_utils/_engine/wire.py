@@ -39,30 +39,68 @@ _NULL = 0xFB
 _EOF, _ERROR = 0xFE, 0xFF
 
 
+# Given each packet of a result: a buffer, and where the packet begins and ends in it.
+_Taker = t.Callable[[bytes, int, int], None]
+
+
+class Answer(t.NamedTuple):
+    """The rows of a result as they came: two answers are equal when every byte of every row is.
+
+    To compare two answers costs next to nothing, to take the rows apart most of what reading them takes.
+    """
+
+    packets: list[bytes]
+    width: int
+
+    def rows(self) -> list[Row]:
+        """The rows, taken apart. Raises the driver's OperationalError for one that is not whole."""
+        return [_values(packet, 0, len(packet), self.width) for packet in self.packets]
+
+
 def query(connection: t.Any, sql: str) -> list[Row]:
     """Run a statement and read all rows of its result; none where it has no result.
 
     Raises the driver's errors and OSError. An incomplete result is never returned: the connection is closed then.
     """
+    rows: list[Row] = []
+
+    def taking(width: int) -> _Taker:
+        return lambda data, start, end: rows.append(_values(data, start, end, width))
+
+    _ask(connection, sql, taking)
+    return rows
+
+
+def ask(connection: t.Any, sql: str) -> Answer:
+    """Like query(), but leaves the rows as they came."""
+    packets: list[bytes] = []
+    return Answer(packets, _ask(connection, sql, lambda width: lambda data, start, end: packets.append(data[start:end])))
+
+
+def _ask(connection: t.Any, sql: str, taking: t.Callable[[int], _Taker]) -> int:
+    """Run a statement, hand on all packets of its result and return how many columns that has.
+
+    ``taking`` is told the number of columns and gives what takes the packets.
+    """
     connection.query(sql, unbuffered=True)
     result = connection._result
     if not result.unbuffered_active:
-        return []
+        return 0
     # Whatever happens from here on, nobody else may read the rest.
     result.unbuffered_active = False
     result.connection = None
     try:
-        return _read(connection, result.field_count)
+        _read(connection, taking(result.field_count))
     except BaseException as exc:
         if not getattr(exc, "said_by_server", False):
             connection._force_close()
         raise
+    return int(result.field_count)
 
 
-def _read(connection: t.Any, width: int) -> list[Row]:
+def _read(connection: t.Any, take: _Taker) -> None:
     read = connection._rfile.read1
     number = connection._next_seq_id
-    rows: list[Row] = []
     data, place = b"", 0
     while True:
         if len(data) - place < 4:
@@ -79,7 +117,7 @@ def _read(connection: t.Any, width: int) -> list[Row]:
         if size == _LONGEST:
             row, data, number = _long(read, data[start:], number)
             place, start, end = 0, 0, len(row)
-            rows.append(_values(row, 0, end, width))
+            take(row, 0, end)
             continue
         first = data[start]
         if first == _EOF and size < 9:
@@ -87,11 +125,10 @@ def _read(connection: t.Any, width: int) -> list[Row]:
         if first == _ERROR:
             connection._next_seq_id = number
             _raise(data[start:end], connection)
-        rows.append(_values(data, start, end, width))
+        take(data, start, end)
     if place != len(data):
         raise _lost("more came than one result")
     connection._next_seq_id = number
-    return rows
 
 
 def _values(data: bytes, place: int, end: int, width: int) -> Row:
