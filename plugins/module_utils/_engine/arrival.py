@@ -56,9 +56,9 @@ def _differing(
     """The keys that may differ, found by one fingerprint for many rows: far cheaper than reading them."""
     prints = fingerprint.choose(KeySpace(table, key), source.dialect, target.dialect, Selection())
     groups = [keys[start : start + _KEYS_AT_ONCE] for start in range(0, len(keys), _KEYS_AT_ONCE)]
-    before = [prints.of(source, group) for group in groups]
+    before = prints.of(source, groups)
     drained()
-    return [key for group, ours in zip(groups, before) if prints.of(target, group) != ours for key in group]
+    return [key for group, ours, theirs in zip(groups, before, prints.of(target, groups)) if theirs != ours for key in group]
 
 
 def unequal(ours: Reader, theirs: Reader, keys: t.Sequence[K], drained: t.Callable[[], None]) -> list[K]:

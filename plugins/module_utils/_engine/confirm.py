@@ -95,15 +95,15 @@ def read_rows(session: Session, table: Table, keys: t.Sequence[Row], lock: str =
     Keys are equal as the key's collation says, so the row found for ``'a'`` may hold ``'A'``.
     ``lock`` is appended to the query. Raises ServerError: an unreadable row is never an absent one.
     """
+    questions = [_Question(session, table, wanted, lock) for wanted in _portions(table, keys)]
+    _ask(session, questions)
     found: dict[Row, Row] = {}
-    for wanted in _questions_of(table, keys):
-        question = _Question(session, table, wanted, lock)
-        question.ask()
+    for question in questions:
         found.update(question.rows())
     return found
 
 
-def _questions_of(table: Table, keys: t.Sequence[Row]) -> t.Iterator[t.Sequence[Row]]:
+def _portions(table: Table, keys: t.Sequence[Row]) -> t.Iterator[t.Sequence[Row]]:
     """The keys, as many at once as one question may ask for."""
     at_once = table.rows_within(_QUERY_BYTES, _KEYS_PER_QUERY)
     return (keys[start : start + at_once] for start in range(0, len(keys), at_once))
@@ -121,17 +121,22 @@ class _Question:
         self._lock = lock
         columns = ", ".join(codec.read_expression(column) for column in table.stored_columns)
         self._head = f"SELECT {columns} FROM {self._space.rows_in_order} WHERE "
-        self._sql = self._of(keys)
+        self.sql = self._of(keys)
         self._answer: Answer | None = None
+        self._rows: dict[Row, Row] = {}
+        #: Whether every byte of the last answer is as it was in the one before.
+        self.unchanged = False
 
-    def ask(self) -> bool:
-        """Read the rows; returns whether every byte of the answer is as it was the last time. Raises ServerError."""
-        before, self._answer = self._answer, self._session.ask(self._sql)
-        return before == self._answer
+    def hear(self, answer: Answer) -> None:
+        """Take the answer to ``sql``. Raises ServerError."""
+        self.unchanged = answer == self._answer
+        if not self.unchanged:
+            self._answer = answer
+            self._rows = self._by_key(self._session.rows_of(answer))
 
     def rows(self) -> dict[Row, Row]:
         """The rows of the last answer; see read_rows()."""
-        rows = self._by_key(self._session.rows_of(self._answer) if self._answer else ())
+        rows = self._rows
         if not self._space.has_spellings:
             return rows  # only these keys were asked for, and they are spelt as they were
         found = {key: rows[key] for key in self._keys if key in rows}
@@ -139,8 +144,7 @@ class _Question:
         # A row may answer to a key spelt otherwise; if any does, find out which, one key at a time.
         if unanswered and self._session.rows(self._of(unanswered)):
             for key in unanswered:
-                for row in self._session.rows(self._of([key])):
-                    found[key] = row
+                found.update((key, row) for row in self._session.rows(self._of([key])))
         return found
 
     def _of(self, keys: t.Sequence[Row]) -> str:
@@ -149,6 +153,12 @@ class _Question:
     def _by_key(self, rows: t.Iterable[Row]) -> dict[Row, Row]:
         key_of = self._space.key_of
         return {key_of(row): row for row in rows}
+
+
+def _ask(session: Session, questions: t.Sequence[_Question]) -> None:
+    """Ask them all; answers are taken apart while the server is at the next question. Raises ServerError."""
+    hearing = iter(questions)
+    session.ask([question.sql for question in questions], lambda answer: next(hearing).hear(answer))
 
 
 def confirm(
@@ -170,7 +180,8 @@ def confirm(
         return []
     space = KeySpace(table, t.cast(t.Any, table.key))
     verdicts: dict[Row, Difference] = {}
-    pending = [_Suspects(source, target, table, some) for some in _questions_of(table, keys)]
+    pending = [_Suspects(source, target, table, some) for some in _portions(table, keys)]
+    _read(source, target, pending)
     for _reading in range(_MAX_READINGS):
         for some in pending:
             some.drop_equal(compared)
@@ -178,15 +189,14 @@ def confirm(
         if not pending:
             return list(verdicts.values())
         fence()
+        _read(source, target, pending)
         for some in pending:
-            some.read_again()
             for copies in some.take_stable():
                 difference = _difference(space, copies)
                 verdicts[difference.key] = difference
     raise Undecided(
         "rows_keep_changing",
-        f"{table.name}: {sum(len(some.copies) for some in pending)} suspected rows kept changing over"
-        f" {_MAX_READINGS} readings.",
+        f"{table.name}: {sum(len(some.copies) for some in pending)} suspected rows kept changing over {_MAX_READINGS} readings.",
         "Run again at a quieter time.",
     )
 
@@ -197,44 +207,48 @@ class _Suspects:
     def __init__(self, source: Session, target: Session, table: Table, keys: t.Sequence[Row]) -> None:
         self._sessions = (source, target)
         self._table = table
-        self._questions = self._ask_for(keys)
-        for question in self._questions:
-            question.ask()
-        self.copies = self._read(keys)
+        self.copies: dict[Row, _Copies | None] = dict.fromkeys(keys)
         # How many drained readings in a row each stayed as it was before.
         self._stable = dict.fromkeys(keys, 0)
+        self.questions = self._ask_for(keys)
+
+    def heard(self) -> None:
+        """Both servers have answered the questions."""
+        if all(question.unchanged for question in self.questions):
+            self._stable = {key: readings + 1 for key, readings in self._stable.items()}
+            return
+        before = self.copies
+        ours, theirs = (question.rows().get for question in self.questions)
+        self.copies = {key: (ours(key), theirs(key)) for key in before}
+        # What differed and is as it was differs.
+        self._stable = {key: self._stable[key] + 1 if copies == before[key] else 0 for key, copies in self.copies.items()}
 
     def drop_equal(self, compared: Compared | None) -> None:
         """Look on at those alone whose copies differ."""
-        self._keep([key for key, copies in self.copies.items() if _differ(self._table, copies, compared)])
-
-    def read_again(self) -> None:
-        """Read both copies once more."""
-        if all([question.ask() for question in self._questions]):
-            self._stable = {key: readings + 1 for key, readings in self._stable.items()}
-            return
-        before, self.copies = self.copies, self._read(list(self.copies))
-        # What differed and is as it was differs.
-        self._stable = {key: self._stable[key] + 1 if self.copies[key] == before[key] else 0 for key in before}
+        self._keep([key for key, copies in self.copies.items() if _differ(self._table, t.cast(_Copies, copies), compared)])
 
     def take_stable(self) -> list[_Copies]:
         """The copies that stayed as they are long enough; they are looked at no more."""
-        stable = [copies for key, copies in self.copies.items() if self._stable[key] >= _STABLE_READINGS]
+        stable = [self.copies[key] for key, readings in self._stable.items() if readings >= _STABLE_READINGS]
         self._keep([key for key, readings in self._stable.items() if readings < _STABLE_READINGS])
-        return stable
+        return t.cast("list[_Copies]", stable)
 
     def _keep(self, keys: list[Row]) -> None:
         if len(keys) < len(self.copies):
             self.copies = {key: self.copies[key] for key in keys}
             self._stable = {key: self._stable[key] for key in keys}
-            self._questions = self._ask_for(keys) if keys else ()
+            self.questions = self._ask_for(keys) if keys else ()
 
     def _ask_for(self, keys: t.Sequence[Row]) -> tuple[_Question, ...]:
         return tuple(_Question(session, self._table, keys) for session in self._sessions)
 
-    def _read(self, keys: t.Sequence[Row]) -> dict[Row, _Copies]:
-        ours, theirs = (question.rows().get for question in self._questions)
-        return {key: (ours(key), theirs(key)) for key in keys}
+
+def _read(source: Session, target: Session, suspects: t.Sequence[_Suspects]) -> None:
+    """Read both copies of all of them. Raises ServerError."""
+    for side, session in enumerate((source, target)):
+        _ask(session, [some.questions[side] for some in suspects])
+    for some in suspects:
+        some.heard()
 
 
 def _differ(table: Table, copies: _Copies, compared: Compared | None) -> bool:

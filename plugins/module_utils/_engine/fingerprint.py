@@ -32,7 +32,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from . import codec, sqltext
+from . import codec, sqltext, wire
 from .dialect import Dialect
 from .keyspace import KeyRange, KeySpace
 from .options import Selection
@@ -124,10 +124,13 @@ class Fingerprint:
         )
         return {row[:-1]: row[-1] or b"" for row in found}
 
-    def of(self, session: Session, keys: t.Sequence[Row]) -> BucketSum:
-        """Count and combine the rows with these keys. Raises ServerError."""
-        found = session.rows(f"SELECT COUNT(*), {self._combined} FROM {self.space.rows_in_order} WHERE {self.space.any_of(keys)}")
-        return BucketSum(int(found[0][0] or 0), found[0][1] or b"")
+    def of(self, session: Session, groups: t.Iterable[t.Sequence[Row]]) -> list[BucketSum]:
+        """Count and combine the rows with these keys, group by group. Raises ServerError."""
+        head = f"SELECT COUNT(*), {self._combined} FROM {self.space.rows_in_order} WHERE "
+        answers: list[wire.Answer] = []
+        session.ask((head + self.space.any_of(keys) for keys in groups), answers.append)
+        rows = (session.rows_of(answer)[0] for answer in answers)
+        return [BucketSum(int(count or 0), digest or b"") for count, digest in rows]
 
     def _condition(self, span: KeyRange) -> str:
         within = self.space.within(span)

@@ -30,7 +30,7 @@ from .recipes import DELETE, INSERT, PLAIN, REPLACE, UPDATE, Recipe
 from .schema import Key, Table
 from .session import Row, Session
 from .shadow import Shadow, prepare
-from .spool import Spool, gather, row_bytes
+from .spool import Ahead, Spool, gather, row_bytes
 
 # Bytes of row images in one batch: bounds memory, the transaction and the time the lock is held.
 _BATCH_BYTES = 4 << 20
@@ -176,6 +176,7 @@ class _Run:
     check_links: t.Callable[[], None]
     spare_deletes: int
     reached: t.Callable[[int], None]
+    meanwhile: t.Callable[[], None] = lambda: None
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys((_INSERTED, _UPDATED, _DELETED), 0))
     put_off: Spool = field(default_factory=Spool)
     skipped: list[Skipped] = field(default_factory=list)
@@ -216,7 +217,9 @@ class _Run:
     def _pass(self, jobs: t.Iterable[_Job], batch_rows: int) -> None:
         at_once, logged = 1, 0
         tried: list[_Tried] = []
-        for batch in _batches(jobs, batch_rows):
+        batches = Ahead(_batches(jobs, batch_rows))
+        self.meanwhile = batches.fetch
+        for batch in batches:
             if logged == at_once:
                 self._verify(tried)
                 at_once, logged, tried = min(2 * at_once, _MAX_BATCHES_AT_ONCE), 0, []
@@ -290,7 +293,7 @@ class _Run:
         self.journal.flush()
         wanted = [step for step in steps if step.action in _WRITTEN]
         if wanted:
-            shadow.log(list(self._statements(wanted)), self.recipe.together)
+            shadow.log(self._statements(wanted), self.recipe.together, self.meanwhile)
         self.locks.release()
         self.journal.committed([step.job.id for step in wanted])
         return self._account(steps)

@@ -25,11 +25,12 @@ from .schema import Column, Key, Table
 from .session import Row, Session
 from .spool import Differences, in_batches, row_bytes
 
-#: Bytes of one statement, typically; a single row may be larger, up to ``max_allowed_packet``.
-STATEMENT_BYTES = 1 << 20
+#: Bytes of one statement, typically; a single row may be larger, up to ``max_allowed_packet``. Few enough that the server
+#: is at one while the next is written.
+STATEMENT_BYTES = 1 << 17
 
 # Rows whose literals are written at once.
-_ROWS_AT_ONCE = 500
+_ROWS_AT_ONCE = 250
 
 # A server logs the time zone only with a statement that used it, else the applier works with the zone of whatever it
 # replayed before. Storing into a TIMESTAMP column counts (so the shadow keeps that type), comparing with one does

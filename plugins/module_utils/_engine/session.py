@@ -137,10 +137,55 @@ class Session:
         with self._errors():
             return wire.query(self._connection, sql)
 
-    def ask(self, sql: str) -> wire.Answer:
-        """Like rows(), but leaves them as they came, to be compared as a whole. Raises ServerError."""
+    def ask(self, questions: t.Iterable[str], heard: t.Callable[[wire.Answer], None]) -> None:
+        """Run queries and hand on each answer, while the server is at the next one already.
+
+        ``heard`` must not use this session. Raises ServerError as rows() does. Left by any other error, the session is
+        closed: an answer that nobody waits for must never be taken for that of a later query.
+        """
+        asked = False
+        try:
+            for sql in questions:
+                answer = self._receive() if asked else None
+                asked = False
+                self._send(sql)
+                asked = True
+                if answer:
+                    heard(answer)
+            if asked:
+                asked = False
+                heard(self._receive())
+        except BaseException:
+            if asked:
+                self.close()
+            raise
+
+    def execute_all(self, statements: t.Iterable[str], meanwhile: t.Callable[[], None] = lambda: None) -> None:
+        """Run statements in order: the next is drawn while the server is at one, ``meanwhile`` done while it is at the last.
+
+        Raises ServerError of the first that fails, the later ones are not sent; and what the iterable and ``meanwhile``
+        raise, once the server has come to an end with what it was at.
+        """
+        running = False
+        try:
+            for sql in statements:
+                if running:
+                    running = False
+                    self._receive()
+                self._send(sql)
+                running = True
+            meanwhile()
+        finally:
+            if running:
+                self._receive()
+
+    def _send(self, sql: str) -> None:
         with self._errors():
-            return wire.ask(self._connection, sql)
+            wire.send(self._connection, sql)
+
+    def _receive(self) -> wire.Answer:
+        with self._errors():
+            return wire.receive(self._connection)
 
     def rows_of(self, answer: wire.Answer) -> list[Row]:
         """The rows of an answer that this session gave. Raises ServerError for one that is not whole."""

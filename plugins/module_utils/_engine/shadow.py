@@ -106,9 +106,10 @@ class Shadow:
             self._session.close()
             raise
 
-    def log(self, statements: t.Iterable[str], together: bool = True) -> None:
+    def log(self, statements: t.Iterable[str], together: bool = True, meanwhile: t.Callable[[], None] = lambda: None) -> None:
         """Log statements as one transaction. When this returns they are in the binary log; if it raises, they are not.
 
+        ``meanwhile`` is done while the server is at the last of them; what it raises takes them back as well.
         Except LostConnection at COMMIT, where nobody can know. Not ``together``: each as a transaction of its own, for
         tables without transactions; MySQL's GTIDs allow nothing else there (error 1837 on the target, measured).
         Raises ServerError, ReplError ``no_shadow``.
@@ -120,8 +121,7 @@ class Shadow:
             return
         self._session.execute("BEGIN")
         try:
-            for statement in statements:
-                self._session.execute(statement)
+            self._session.execute_all(statements, meanwhile)
         except BaseException:
             with contextlib.suppress(ServerError):
                 self._session.execute("ROLLBACK")

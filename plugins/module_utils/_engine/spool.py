@@ -150,6 +150,25 @@ def in_batches(items: t.Iterable[T], most: int) -> t.Iterator[list[T]]:
         yield some
 
 
+class Ahead(t.Generic[T]):
+    """Items, of which the next one can be fetched early: while a server is busy anyway."""
+
+    def __init__(self, items: t.Iterable[T]) -> None:
+        self._rest = iter(items)
+        self._fetched: list[T] = []
+
+    def fetch(self) -> None:
+        """Have the next one at hand."""
+        if not self._fetched:
+            self._fetched = list(itertools.islice(self._rest, 1))
+
+    def __iter__(self) -> t.Iterator[T]:
+        self.fetch()
+        while self._fetched:
+            yield self._fetched.pop()
+            self.fetch()
+
+
 def row_bytes(row: Row | None) -> int:
     """Bytes of all values of a row."""
     if not row:

@@ -17,7 +17,7 @@ import typing as t
 import_error: ImportError | None = None
 try:
     from pymysql import err
-    from pymysql.constants import CR
+    from pymysql.constants import COMMAND, CR
     from pymysql.protocol import MysqlPacket
 except ImportError as exc:  # session.py says so
     import_error = exc
@@ -67,22 +67,28 @@ def query(connection: t.Any, sql: str) -> list[Row]:
     def taking(width: int) -> _Taker:
         return lambda data, start, end: rows.append(_values(data, start, end, width))
 
-    _ask(connection, sql, taking)
+    send(connection, sql)
+    _receive(connection, taking)
     return rows
 
 
-def ask(connection: t.Any, sql: str) -> Answer:
-    """Like query(), but leaves the rows as they came."""
+def send(connection: t.Any, sql: str) -> None:
+    """Let the server begin with a statement. Its result must be received before anything else is done with the connection."""
+    connection._execute_command(COMMAND.COM_QUERY, sql.encode(connection.encoding))
+
+
+def receive(connection: t.Any) -> Answer:
+    """Like query(), of the statement that was sent, but leaves the rows as they came."""
     packets: list[bytes] = []
-    return Answer(packets, _ask(connection, sql, lambda width: lambda data, start, end: packets.append(data[start:end])))
+    return Answer(packets, _receive(connection, lambda width: lambda data, start, end: packets.append(data[start:end])))
 
 
-def _ask(connection: t.Any, sql: str, taking: t.Callable[[int], _Taker]) -> int:
-    """Run a statement, hand on all packets of its result and return how many columns that has.
+def _receive(connection: t.Any, taking: t.Callable[[int], _Taker]) -> int:
+    """Hand on all packets of a result and return how many columns it has.
 
     ``taking`` is told the number of columns and gives what takes the packets.
     """
-    connection.query(sql, unbuffered=True)
+    connection._read_query_result(unbuffered=True)
     result = connection._result
     if not result.unbuffered_active:
         return 0

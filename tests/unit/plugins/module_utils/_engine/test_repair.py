@@ -62,6 +62,11 @@ class FakeServer:
         self.said.append(sql)
         self.open = {"START TRANSACTION": True, "COMMIT": False, "ROLLBACK": False}.get(sql, self.open)
 
+    def execute_all(self, statements, meanwhile):
+        for sql in statements:
+            self.execute(sql)
+        meanwhile()
+
     def begin(self):
         self.execute("START TRANSACTION")
 
@@ -137,11 +142,12 @@ class World:
             def __exit__(self, *unused):
                 return None
 
-            def log(self, statements, together=True):
+            def log(self, statements, together=True, meanwhile=lambda: None):
                 assert together, "one transaction, but for engines that have none"
                 assert world.source.open, "what is logged is what is locked"
                 assert world.journal.lines[-1] == ("flush",)
                 world.transactions.append(list(statements))
+                meanwhile()
 
         class FakeCollisions:
             def __init__(self, *unused, **options):

@@ -68,6 +68,11 @@ class FakeSession:
                 raise error
         return 0
 
+    def execute_all(self, statements, meanwhile):
+        for sql in statements:
+            self.execute(sql)
+        meanwhile()
+
     def record(self, _sql):
         self.said.append("assert")
         return {"Table": "film", "Create Table": self.shown}

@@ -77,3 +77,23 @@ def test_a_full_disk_is_a_refusal(tmp_path, monkeypatch):
 def test_batches():
     assert list(spool.in_batches(range(5), 2)) == [[0, 1], [2, 3], [4]]
     assert not list(spool.in_batches([], 2))
+
+
+def test_the_next_item_can_be_fetched_early_and_none_is_lost():
+    drawn = []
+
+    def items():
+        for number in range(4):
+            drawn.append(number)
+            yield number
+
+    ahead = spool.Ahead(items())
+    got = []
+    for each in ahead:
+        got.append(each)
+        assert drawn == got
+        if each % 2 == 0:
+            ahead.fetch()
+            ahead.fetch()
+            assert drawn == [*got, each + 1]
+    assert got == [0, 1, 2, 3]

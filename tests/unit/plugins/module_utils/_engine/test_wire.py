@@ -73,7 +73,10 @@ class Connection:
         self._width = width
         self.closed = False
 
-    def query(self, _sql, unbuffered):
+    def _execute_command(self, command, sql):
+        assert (command, sql) in ((3, b"SELECT"), (3, b"SET a = 1"))
+
+    def _read_query_result(self, unbuffered):
         assert unbuffered
         self._result = Result(self._width)
 
@@ -93,6 +96,19 @@ def test_all_values_in_pieces_of_any_size(most):
     connection = Connection(packets(*rows_of(*ROWS), END), 3, most)
     assert wire.query(connection, "SELECT") == ROWS
     assert (connection.closed, connection._result.unbuffered_active, connection._next_seq_id) == (False, False, 9)
+
+
+def test_answers_are_equal_when_every_byte_is():
+    def answer(*rows):
+        connection = Connection(packets(*rows_of(*rows), END), 3, 1000)
+        wire.send(connection, "SELECT")
+        return wire.receive(connection)
+
+    assert answer(*ROWS) == answer(*ROWS)
+    assert answer(*ROWS).rows() == ROWS
+    assert answer() == answer() != answer(ROWS[0])
+    assert answer(ROWS[0]) != answer((b"1", b"", b""))
+    assert answer((b"1", b"23", b"")) != answer((b"12", b"3", b""))
 
 
 def test_packet_numbers_go_round():
