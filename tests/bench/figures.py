@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .measure import Rounds, median, percentile
 from .scenes import (
     ALONE,
+    BARE,
     FROM_PLAN,
     LIMIT,
     OURS,
@@ -137,10 +138,10 @@ def _writer_figures(results: Results) -> Iterator[Figure]:
         )
 
 
-def p99_ratio(latencies: Latencies, name: str) -> float:
-    """The p99 of a write beside somebody ÷ alone; not-a-number if either is missing."""
-    beside, alone = (percentile(latencies.seconds.get(each, []), 99) for each in (name, ALONE))
-    return beside / alone
+def p99_ratio(latencies: Latencies, name: str, other: str = ALONE) -> float:
+    """The p99 of a write beside somebody ÷ alone, or beside another one; not-a-number if either is missing."""
+    beside, than = (percentile(latencies.seconds.get(each, []), 99) for each in (name, other))
+    return beside / than
 
 
 def _repair_figures(results: Results) -> Iterator[Figure]:
@@ -159,18 +160,25 @@ def _repair_figures(results: Results) -> Iterator[Figure]:
         yield from _bulk_figures(results.bulk)
 
 
+# A bare loop reached 30,000 rows/s where 25,000 from a plan and 20,000 with the check were asked for.
+_FROM_PLAN_BOUND, _WHOLE_BOUND = 30 / 25, 30 / 20
+
+
 def _bulk_figures(bulk: Refilled) -> Iterator[Figure]:
     samples = bulk.rounds.samples.get(SYNC, [])
     remark = bulk.rounds.failures.get(SYNC, "")[:200]
-    for what, seconds, bound in (
-        ("refill of a lost table, from its plan to its verification", [each.repairing for each in samples], 25_000),
-        ("refill of a lost table, its check included", [each.seconds for each in samples], 20_000),
+    for what, seconds, bound, times in (
+        ("from its plan to its verification", [each.repairing for each in samples], 25_000, _FROM_PLAN_BOUND),
+        ("its check included", [each.seconds for each in samples], 20_000, _WHOLE_BOUND),
     ):
-        speed = median([bulk.rows / second for second in seconds if second])
-        yield Figure(what, speed, "rows/s", bound, at_least=True, remark=remark)
+        speeds = [bulk.rows / second for second in seconds if second]
+        yield replace(_absolute(f"refill of a lost table, {what}", speeds, "rows/s", bound, remark), at_least=True)
+        ratios = [one / two for one, two in zip(seconds, bulk.rounds.seconds(BARE))]
+        yield _relative(f"refill of a lost table, {what} ÷ {BARE}", ratios, times)
     yield Figure("peak memory of a refill", bulk.rounds.memory(SYNC), "MiB", 100)
     remark = bulk.latencies.failures.get(SYNC, "")[:200]
     yield Figure("writer p99 beside a refill ÷ alone", p99_ratio(bulk.latencies, SYNC), "×", 2, remark=remark)
+    yield Figure(f"writer p99 beside a refill ÷ beside the {BARE}", p99_ratio(bulk.latencies, SYNC, BARE), "×", 1)
 
 
 def _relative(what: str, ratios: Sequence[float], bound: float, remark: str = "") -> Figure:
@@ -233,6 +241,7 @@ _WAYS = {
     PLAN: "our plan (check mode: whole check, nothing written)",
     SYNC: "our repair (whole check, repair, verification)",
     FROM_PLAN: "our repair from a plan (the check that wrote it not counted)",
+    BARE: "a bare loop of 500-row REPLACEs through the shadow",
     PT_CHECKSUM: "pt-table-checksum alone",
     PT_PLAIN: "pt-table-sync (scans by itself)",
     PT_REPLICATE: "pt-table-sync --replicate (after pt-table-checksum, not counted)",

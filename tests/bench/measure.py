@@ -20,7 +20,7 @@ from pathlib import Path
 _POLL = 0.02
 """Seconds between looks at a program's memory; its high-water mark only rises, so few suffice."""
 _LONGEST = 3600.0
-_ENOUGH = 40.0
+ENOUGH = 40.0
 """Seconds after which a contender sits out the rounds that are left."""
 
 
@@ -126,7 +126,7 @@ def in_turn(contenders: Mapping[str, Contender], count: int, servers: Sequence[i
     for turn in range(count):
         first = turn % len(names)
         for name in [*names[first:], *names[:first]]:
-            if name in rounds.failures or sum(rounds.seconds(name)) > _ENOUGH:
+            if name in rounds.failures or sum(rounds.seconds(name)) > ENOUGH:
                 continue
             try:
                 before = _processor(servers)

@@ -23,8 +23,8 @@ from sandbox import Server
 
 from . import ours
 from .datasets import DATABASE, SCATTERED, Dataset
-from .limit import full_scan
-from .measure import Contender, ContenderFailed, Rounds, Sample, in_turn
+from .limit import bare_loop, full_scan
+from .measure import ENOUGH, Contender, ContenderFailed, Rounds, Sample, in_turn
 from .stage import Stage, loaded, say
 
 LIMIT = "full scan"
@@ -37,6 +37,7 @@ FROM_PLAN = "sync from a plan"
 PT_PLAIN = "pt-table-sync"
 PT_CHECKSUM = TOOLKIT
 PT_REPLICATE = "pt-table-sync --replicate"
+BARE = "bare loop of REPLACE"
 
 _UNBOUNDED = {"max_changes": 10**9, "max_deletes": 10**9}
 
@@ -61,7 +62,10 @@ def check(on: Stage, name: str) -> Checked:
         clean = in_turn(_checkers(on, 0), on.scale.rounds, on.processes)
         tell(clean)
         dataset.spoil(on.pair.b)
-        drifted = in_turn(_checkers(on, SCATTERED), on.scale.rounds, on.processes)
+        contenders = _checkers(on, SCATTERED)
+        if sum(clean.seconds(TOOLKIT)) > ENOUGH:
+            del contenders[TOOLKIT]  # minutes for a ratio that is known
+        drifted = in_turn(contenders, on.scale.rounds, on.processes)
         tell(drifted)
         return Checked(dataset, dataset.row_bytes(on.pair.a), clean, drifted)
 
@@ -325,28 +329,39 @@ class Refilled(Repaired):
 
 
 def bulk(on: Stage) -> Refilled:
-    """Refill a table that the target lost; then once more while a writer is watched."""
-    with loaded(on, "1m12") as dataset:
+    """Refill a table that the target lost; then once more while a writer is watched. And so by a bare loop."""
+    with loaded(on, "1m12", on.scale.refilled_rows) as dataset:
+
+        def lose() -> None:
+            on.pair.b.execute(f"TRUNCATE TABLE {DATABASE}.t", logged=False)
 
         def refill() -> Sample:
-            on.pair.b.execute(f"TRUNCATE TABLE {DATABASE}.t", logged=False)
+            lose()
             sample = _sync(on, "sync", dataset.rows)
             on.pair.wait(600)
             return sample
 
-        rounds = in_turn({SYNC: refill}, 1)
+        def bare() -> Sample:
+            lose()
+            return Sample(bare_loop(on.pair, DATABASE, "t"))
+
+        contenders = {BARE: bare, SYNC: refill}
+        rounds = in_turn(contenders, on.scale.repair_rounds, on.processes)
         tell(rounds)
         found = Latencies()
-        # Statements: a changed row that the target lacks would stop a link that carries rows.
-        with _writing(on.pair.a, dataset.rows, "STATEMENT") as found.seconds[ALONE]:
+
+        def rest() -> Sample:
             time.sleep(on.scale.writing_seconds)
-        on.pair.wait(600)
-        with _writing(on.pair.a, dataset.rows, "STATEMENT") as found.seconds[SYNC]:
-            try:
-                refill()
-            except ContenderFailed as error:
-                found.failures[SYNC] = str(error)
-        on.pair.wait(600)
+            return Sample(on.scale.writing_seconds)
+
+        for name, contender in {ALONE: rest, **contenders}.items():
+            # Statements: a changed row that the target lacks would stop a link that carries rows.
+            with _writing(on.pair.a, dataset.rows, "STATEMENT") as found.seconds[name]:
+                try:
+                    contender()
+                except ContenderFailed as error:
+                    found.failures[name] = str(error)
+            on.pair.wait(600)
         return Refilled(dataset.rows, rounds, found)
 
 

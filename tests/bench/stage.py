@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sandbox import PackageUnavailable, Topology, co_masters
 
@@ -38,6 +38,11 @@ class Scale:
     def repair_rounds(self) -> int:
         """Repairs take long, their times spread little."""
         return min(self.rounds, 2)
+
+    @property
+    def refilled_rows(self) -> int:
+        """Rows of a lost table that is refilled: as many as take some ten seconds."""
+        return 20_000 if self.quick else 300_000
 
     @property
     def writing_seconds(self) -> float:
@@ -82,9 +87,10 @@ def stage(flavor: str, scale: Scale) -> Iterator[Stage]:
 
 
 @contextmanager
-def loaded(on: Stage, name: str) -> Iterator[Dataset]:
-    """Load a dataset for the time of a block."""
+def loaded(on: Stage, name: str, rows: int | None = None) -> Iterator[Dataset]:
+    """Load a dataset, or only its first *rows*, for the time of a block."""
     dataset = on.scale.dataset(name)
+    dataset = replace(dataset, rows=min(rows or dataset.rows, dataset.rows))
     started = time.monotonic()
     dataset.load(on.pair)
     say(f"  {dataset.title}: loaded in {time.monotonic() - started:.1f} s")
