@@ -41,7 +41,7 @@ class Statements:
         self._lock = threading.Lock()
         self.count = 0
         self.before = None
-        for name in ("rows", "execute", "records"):
+        for name in ("rows", "execute", "records", "_send"):
             monkeypatch.setattr(Session, name, self._counted(getattr(Session, name)))
 
     def _counted(self, run):

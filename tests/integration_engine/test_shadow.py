@@ -137,13 +137,64 @@ def test_a_session_killed_before_commit_logs_nothing(rig):
 def test_no_way_of_asking_opens_a_lost_session_again(pairs, flavor):
     """Its locks and its temporary tables are gone; whatever came next would run without them."""
     pair = pairs(flavor)
-    for ask in (session.Session.execute, session.Session.rows, session.Session.records, session.Session.scalar):
+    several = (
+        lambda lost, sql: lost.ask([sql], lambda _answer: None),
+        lambda lost, sql: lost.execute_all([sql]),
+    )
+    for ask in (session.Session.execute, session.Session.rows, session.Session.records, session.Session.scalar, *several):
         with session.connect(endpoint(pair.a), "source") as lost:
             lost.begin()
             pair.a.execute(f"KILL {lost.connection_id}")
             for _twice in range(2):
                 with pytest.raises(LostConnection):
                     ask(lost, "SELECT 1")
+
+
+@pytest.mark.parametrize("flavor", FLAVORS[:2])
+def test_no_answer_is_ever_taken_for_that_of_another_question(pairs, flavor):
+    def failing(*_unused):
+        raise KeyError("of the caller")
+
+    def breaking_off():
+        yield "SELECT 1"
+        yield "SELECT 2"
+        failing()
+
+    pair = pairs(flavor)
+    with session.connect(endpoint(pair.a), "source") as one:
+        heard = []
+        one.ask((f"SELECT {number}" for number in range(5)), heard.append)
+        assert [one.rows_of(answer) for answer in heard] == [[(b"%d" % number,)] for number in range(5)]
+        for ask in (lambda questions: one.ask(questions, heard.append), one.execute_all):
+            with pytest.raises(ServerError, match="no_such_table"):
+                ask(["SELECT 1", "SELECT * FROM mysql.no_such_table", "SELECT 3"])
+            assert one.rows("SELECT 42") == [(b"42",)]
+        for meanwhile in (lambda: one.execute_all(breaking_off()), lambda: one.execute_all(["SELECT 1"], failing)):
+            with pytest.raises(KeyError):
+                meanwhile()
+            assert one.rows("SELECT 42") == [(b"42",)]
+    for broken in (lambda two: two.ask(["SELECT 1", "SELECT 2"], failing), lambda two: two.ask(breaking_off(), heard.append)):
+        with session.connect(endpoint(pair.a), "source") as two:
+            with pytest.raises(KeyError):
+                broken(two)
+            with pytest.raises(LostConnection):
+                two.rows("SELECT 42")
+
+
+@every_flavor
+def test_what_fails_while_a_statement_is_logged_takes_it_back(rig):
+    def failing():
+        raise KeyError("the next batch")
+
+    table = rig.table("t")
+    drifted = rig.content(rig.target, "t")
+    shadow.prepare(rig.log)
+    since = rig.pair.a.binlog_position()
+    with pytest.raises(KeyError), shadow.Shadow(rig.log, table) as hidden:
+        hidden.log(statements(table), meanwhile=failing)
+    rig.pair.wait()
+    assert [text for text in logged(rig, since) if "REPLACE" in text or "DELETE" in text] == []
+    assert rig.content(rig.target, "t") == drifted
 
 
 @every_flavor

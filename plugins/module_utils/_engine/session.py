@@ -146,8 +146,10 @@ class Session:
         asked = False
         try:
             for sql in questions:
-                answer = self._receive() if asked else None
-                asked = False
+                answer = None
+                if asked:
+                    asked = False
+                    answer = self._receive()
                 self._send(sql)
                 asked = True
                 if answer:
