@@ -118,11 +118,9 @@ class Differences:
     def append(self, difference: Difference) -> None:
         """Keep one more. Raises Refusal ``no_room``."""
         self.rows[difference.kind] += difference.rows
-        values = (difference.kind, difference.key, difference.source, difference.target)
-        copies = (difference.source_copies, difference.target_copies, difference.digest)
         size = row_bytes(difference.source)
         self.largest = max(self.largest, size)
-        self._spool.append(values + copies, size + row_bytes(difference.target))
+        self._spool.append(tuple(difference), size + row_bytes(difference.target))
 
     def __len__(self) -> int:
         return len(self._spool)
