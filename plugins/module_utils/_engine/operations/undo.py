@@ -48,7 +48,7 @@ def run(
     undo_file: str,
     max_changes: int = 10000,
     max_deletes: int = 1000,
-    batch_rows: int = 2000,
+    batch_rows: int = 1000,
     undo_dir: str = "",
     apply: bool = True,
     listener: Listener = nobody,
