@@ -64,7 +64,7 @@ options:
   progress_interval:
     description:
       - Seconds between two lines, and before the first, at least 1. After a quarter of an hour they come more seldom, up to one
-        a minute, so that the log of a run of hours remains readable.
+        a minute, and sooner so where many pairs run at the same time, so that the log of a run of hours remains readable.
     type: float
     default: 10.0
     version_added: 0.1.0

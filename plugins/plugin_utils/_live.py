@@ -86,6 +86,12 @@ class Beside:
         label = f"[{host} -> {task.delegate_to}]" if task.delegate_to and task.delegate_to != host else f"[{host}]"
         self._lines = Lines(f"{label} {str(task.action).rpartition('.')[2]}")
         self._interval = _number(task.args.get("progress_interval"), 10.0)
+        # One host of a pair does the work.
+        hosts, forks = (
+            len(task_vars.get("ansible_play_batch") or ()),
+            int(task_vars.get("ansible_forks") or constants.DEFAULT_FORKS),
+        )
+        self._runs = max(1, min(hosts // 2, forks))
         # Results in JSON must stay JSON, and a task that hides its result does not tell its tables.
         self._is_silent = bool(task.no_log) or "json" in str(constants.DEFAULT_STDOUT_CALLBACK)
         self._parent = os.getppid()
@@ -128,7 +134,7 @@ class Beside:
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
             now = time.monotonic()
-            is_time = now - shown >= next_pause(self._interval, now - started)
+            is_time = now - shown >= next_pause(self._interval, now - started, self._runs)
             if is_time or now - looked >= _LONGEST_SILENCE:
                 looked = now
                 said = self._command("alive && cat progress")

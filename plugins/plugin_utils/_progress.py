@@ -14,16 +14,17 @@ from collections import deque
 # Seconds over which the pace is measured: an hour ago tells nothing of the time left.
 _WINDOW = 120.0
 
-# However long a run takes, its lines must fit on a page of AWX (4,000): they come more seldom as it goes on.
+# However long a run takes, and however many pairs are worked on beside each other, their lines must fit on a page of AWX
+# (4,000): they come more seldom as it goes on.
 _LINES_AT_FULL_RATE = 100
 _LONGEST = 60.0
 
 _VERBS = {"compare": "comparing", "repair": "repairing", "undo": "putting back"}
 
 
-def next_pause(interval: float, seconds: float) -> float:
-    """Seconds until the next line, of a run that has taken so many already."""
-    return max(interval, min(_LONGEST, seconds / _LINES_AT_FULL_RATE))
+def next_pause(interval: float, seconds: float, runs: int = 1) -> float:
+    """Seconds until the next line, of a run that has taken so many already; ``runs``: how many speak at the same time."""
+    return max(interval, runs * min(_LONGEST, seconds / _LINES_AT_FULL_RATE))
 
 
 class Lines:
