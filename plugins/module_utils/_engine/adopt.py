@@ -41,12 +41,12 @@ from .errors import AccessDenied, LockConflict, LostConnection, ReplError, Serve
 from .journal import Writer
 from .keyspace import KeySpace
 from .modified import rows_modified
-from .outcome import Skipped, TableRepair
+from .outcome import Skipped, TableRepair, Told
 from .policy import Policy
 from .present import key_text
 from .schema import Key, Table
 from .session import Row, Session
-from .spool import in_batches
+from .spool import Spool, in_batches, row_bytes
 
 # What a server says of a row that it does not take, as a warning or as an error.
 _TOLD = {
@@ -113,19 +113,25 @@ class Adoption:
     table: Table
     changes: t.Collection[Difference]
     policy: Policy
-    ids: dict[Row, int] = field(default_factory=dict)
     adopted: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
-    unverified: list[Row] = field(default_factory=list)
+    skipped: Told[Skipped] = field(default_factory=Told)
+    unverified: Told[Row] = field(default_factory=Told)
     stopped: ReplError | None = None
+
+    @property
+    def done(self) -> int:
+        """Rows that are dealt with."""
+        return self.adopted + len(self.skipped)
 
     def result(self) -> TableRepair:
         """Sum up."""
         return TableRepair(
             adopted=self.adopted,
-            skipped=tuple(self.skipped),
+            skipped=self.skipped.told,
+            more_skipped=self.skipped.more,
             verified=not (self.stopped or self.skipped or self.unverified),
-            unverified=tuple(self.unverified),
+            unverified=self.unverified.told,
+            more_unverified=self.unverified.more,
             stopped=self.stopped,
         )
 
@@ -137,34 +143,30 @@ def adopt(
     journal: Writer,
     fence: t.Callable[[], None],
     check_links: t.Callable[[], None],
-    go_on: t.Callable[[], None],
+    go_on: t.Callable[[Adoption], None],
 ) -> ReplError | None:
     """Write the rows of all tables to the source; what became of them is noted in ``adoptions``.
 
     Tables together, because a child waits for its parent. ``fence`` drains replication both ways, ``check_links`` raises
-    when a link is broken, ``go_on`` returns when the next batch may begin. Returns what ended the whole run before its end,
-    if anything did. Raises nothing of the engine's.
+    when a link is broken, ``go_on`` returns when the next batch of a table may begin. Returns what ended the whole run
+    before its end, if anything did. Raises nothing of the engine's.
     """
     run = _Run(sessions, journal, lambda: drain(fence, check_links), go_on)
     try:
         check_links()
         run.prepare()
+        waiting: list[tuple[Adoption, t.Collection[_Job]]] = []
         for adoption in adoptions:
-            adoption.ids = dict(
-                zip(
-                    (each.key for each in adoption.changes),
-                    journal.plan(adoption.table, (each.swapped for each in adoption.changes), on_source=True),
-                )
-            )
-        waiting = [(adoption, _Waiting(adoption.changes)) for adoption in adoptions]
+            ids = journal.plan(adoption.table, (each.swapped for each in adoption.changes), on_source=True)
+            waiting.append((adoption, _Waiting(map(_Job, ids, adoption.changes))))
         before = None
         # Again as long as it helps: a row whose parent came in the meantime goes in now.
-        while waiting and before != [len(rows.changes) for _adoption, rows in waiting]:
-            before = [len(rows.changes) for _adoption, rows in waiting]
-            waiting = [(adoption, run.table(adoption, rows.changes, batch_rows)) for adoption, rows in waiting]
-            waiting = [(adoption, rows) for adoption, rows in waiting if rows.changes]
-        for adoption, rows in waiting:
-            adoption.skipped += rows.reasons.values()
+        while waiting and before != [len(jobs) for _adoption, jobs in waiting]:
+            before = [len(jobs) for _adoption, jobs in waiting]
+            waiting = [(adoption, run.table(adoption, jobs, batch_rows)) for adoption, jobs in waiting]
+            waiting = [(adoption, jobs) for adoption, jobs in waiting if jobs]
+        for adoption, jobs in waiting:
+            adoption.skipped.add(_skipped(adoption, job) for job in jobs)
         journal.flush()
     except ReplError as exc:
         run.release()
@@ -172,12 +174,37 @@ def adopt(
     return None
 
 
-@dataclass
-class _Waiting:
-    """Rows that the source did not take, and why not, by key."""
+class _Job(t.NamedTuple):
+    """One row that the source is to get; ``reason``, ``message``: why it was not taken so far."""
 
-    changes: t.Collection[Difference] = ()
-    reasons: dict[Row, Skipped] = field(default_factory=dict)
+    id: int
+    change: Difference
+    reason: str = ""
+    message: str = ""
+
+
+class _Waiting:
+    """Rows to write, in bounded memory."""
+
+    def __init__(self, jobs: t.Iterable[_Job] = ()) -> None:
+        self._spool = Spool()
+        for job in jobs:
+            self.append(job)
+
+    def append(self, job: _Job) -> None:
+        """One more. Raises Refusal ``no_room``."""
+        change = job.change
+        record = (job.id, (change.kind, change.key, change.source, change.target), job.reason, job.message)
+        self._spool.append(record, row_bytes(change.source) + row_bytes(change.target))
+
+    def __len__(self) -> int:
+        return len(self._spool)
+
+    def __iter__(self) -> t.Iterator[_Job]:
+        return (_Job(number, Difference(*change), *why) for number, change, *why in self._spool)
+
+    def __contains__(self, other: object) -> bool:
+        return any(each == other for each in self)
 
 
 @dataclass
@@ -187,7 +214,7 @@ class _Run:
     sessions: Sessions
     journal: Writer
     drained: t.Callable[[], None]
-    go_on: t.Callable[[], None]
+    go_on: t.Callable[[Adoption], None]
     packet: int = 0
 
     def prepare(self) -> None:
@@ -204,14 +231,14 @@ class _Run:
             with contextlib.suppress(ServerError):
                 session.roll_back()
 
-    def table(self, adoption: Adoption, changes: t.Iterable[Difference], batch_rows: int) -> _Waiting:
+    def table(self, adoption: Adoption, jobs: t.Iterable[_Job], batch_rows: int) -> _Waiting:
         """Write rows of one table; returns those to try again. A problem of the table alone ends only it."""
-        waiting = _Waiting([])
+        waiting = _Waiting()
         try:
             # The default database decides, as for the application, what filters by database let through.
             self.sessions.writing.execute(f"USE {sqltext.quote_name(adoption.table.name.database)}")
-            for some in in_batches(changes, batch_rows):
-                self.go_on()
+            for some in in_batches(jobs, batch_rows):
+                self.go_on(adoption)
                 self._batch(adoption, some, waiting)
         except TableProblem as exc:
             self.release()
@@ -219,13 +246,13 @@ class _Run:
             return _Waiting()
         return waiting
 
-    def _batch(self, adoption: Adoption, batch: list[Difference], waiting: _Waiting) -> None:
+    def _batch(self, adoption: Adoption, batch: list[_Job], waiting: _Waiting) -> None:
         """Write a batch, without the rows that turn out not to go in; verify it."""
-        done: list[Difference] = []
+        done: list[_Job] = []
         parts = [batch]
         while parts:
             part = parts.pop()
-            bad = self._with_locks(adoption, part)
+            bad = self._with_locks(adoption, [job.change for job in part])
             if not bad:
                 done += part
                 continue
@@ -234,10 +261,10 @@ class _Run:
                 middle = len(part) // 2
                 parts += [part[:middle], part[middle:]]
                 continue
-            for change in part:
-                if change.key in bad:
-                    self._put_off(adoption, change, bad[change.key], waiting)
-            rest = [change for change in part if change.key not in bad]
+            for job in part:
+                if job.change.key in bad:
+                    self._put_off(adoption, job, bad[job.change.key], waiting)
+            rest = [job for job in part if job.change.key not in bad]
             parts += [rest] if rest else []
         if done:
             self._account(adoption, done)
@@ -314,23 +341,25 @@ class _Run:
             )
         return counted
 
-    def _put_off(self, adoption: Adoption, change: Difference, why: tuple[str, str], waiting: _Waiting) -> None:
-        reason, message = why
-        skipped = Skipped(change.key, reason, f"{key_text(adoption.table, change.key)} {message}.")
-        if reason in ("unique_collision", "foreign_key", "not_as_intended"):
-            t.cast(list[Difference], waiting.changes).append(change)
-            waiting.reasons[change.key] = skipped
+    def _put_off(self, adoption: Adoption, job: _Job, why: tuple[str, str], waiting: _Waiting) -> None:
+        job = _Job(job.id, job.change, *why)
+        if job.reason in ("unique_collision", "foreign_key", "not_as_intended"):
+            waiting.append(job)
         else:
-            adoption.skipped.append(skipped)
+            adoption.skipped.add([_skipped(adoption, job)])
 
-    def _account(self, adoption: Adoption, done: t.Sequence[Difference]) -> None:
+    def _account(self, adoption: Adoption, done: t.Sequence[_Job]) -> None:
         """Note what was committed, drain replication and compare both copies."""
         adoption.adopted += len(done)
-        ids = {_new_key(adoption.table, change): adoption.ids[change.key] for change in done}
+        ids = {_new_key(adoption.table, job.change): job.id for job in done}
         self.journal.committed(ids.values())
         wrong = wanting(self.sessions.writing, self.sessions.target, adoption.table, list(ids), self.drained)
-        adoption.unverified += wrong
+        adoption.unverified.add(wrong)
         self.journal.verified([ids[key] for key in ids.keys() - set(wrong)])
+
+
+def _skipped(adoption: Adoption, job: _Job) -> Skipped:
+    return Skipped(job.change.key, job.reason, f"{key_text(adoption.table, job.change.key)} {job.message}.")
 
 
 def _new_key(table: Table, change: Difference) -> Row:

@@ -19,6 +19,7 @@ from .errors import TableProblem
 from .keyspace import KeySpace
 from .schema import Column, Key, KeyPart, Table
 from .session import Row, Session
+from .spool import Keys
 
 # Branches of one UNION; each is a look-up by key.
 _BRANCHES = 100
@@ -41,6 +42,12 @@ class RowSpace(t.Protocol):
         """Condition for the rows with one of these keys."""
 
 
+def going(table: Table, changes: t.Iterable[Difference]) -> t.Iterator[Row]:
+    """The keys of the target's rows of a plan."""
+    key_of = KeySpace(table, t.cast(Key, table.key)).key_of
+    return (key_of(change.target) for change in changes if change.target)
+
+
 class Collisions:
     """Looks unique values up on the target, for one table and its whole plan."""
 
@@ -49,19 +56,20 @@ class Collisions:
         source: Session,
         target: Session,
         table: Table,
-        changes: t.Iterable[Difference],
+        planned: t.Iterable[Row],
         space: RowSpace | None = None,
         takes_rows_away: bool = True,
     ) -> None:
-        """``changes``: rows that may be taken away; ``space``: how rows are told apart, by key unless given otherwise.
+        """``planned``: keys of the target's rows that may be taken away, read only where there is anything to look up;
+        ``space``: how rows are told apart, by key unless given otherwise.
 
         ``takes_rows_away``: whether what is done with the answers may push out other rows. Then a unique value that cannot
         be known from the row is a danger: raises TableProblem ``functional_unique_key``."""
         if table.functional_keys and takes_rows_away:
             raise TableProblem(
                 "functional_unique_key",
-                f"{table.name} has unique keys over expressions ({', '.join(table.functional_keys)}); whether a repaired row"
-                " would push out another one on the target cannot be looked up.",
+                f"{table.name} has unique keys over expressions or periods ({', '.join(table.functional_keys)}); whether a"
+                " repaired row would push out another one on the target cannot be looked up.",
                 "Leave the table out with ignore_tables.",
             )
         self._source = source
@@ -72,7 +80,7 @@ class Collisions:
         self._places = {column.name: place for place, column in enumerate(table.stored_columns)}
         # Two rows may have different keys that begin alike, where the table's key holds only the beginning.
         self.keys = tuple(key for key in table.unique_keys if key != table.key or key.has_prefix)
-        self._planned = {self._space.key_of(each.target) for each in changes if each.target} if self.keys else set()
+        self._planned = Keys(planned if self.keys else ())
 
     def find(self, rows: t.Sequence[Row]) -> Holders:
         """The rows of the target that are not in the plan and that a REPLACE of ``rows`` would delete. Raises ServerError."""
@@ -101,7 +109,8 @@ class Collisions:
 
     def _holders(self, condition: str) -> list[Row]:
         holders = self._target.rows(f"SELECT {self._space.read_list} FROM {self._table.name.sql} WHERE {condition}")
-        return [holder for holder in holders if holder not in self._planned]
+        planned = self._planned.of(holders) if holders else ()
+        return [holder for holder in holders if holder not in planned]
 
     def _attribute(
         self, wanted: t.Sequence[tuple[int, str]], holders: t.Sequence[Row], rows: t.Sequence[Row]

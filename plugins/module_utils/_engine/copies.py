@@ -26,7 +26,7 @@ from .constraints import Constraints
 from .errors import LockConflict, ReplError, ServerError, TableProblem
 from .journal import Writer
 from .multiset import Rows
-from .outcome import Skipped, TableRepair
+from .outcome import Skipped, TableRepair, Told
 from .present import key_text
 from .schema import Table
 from .session import Row, Session
@@ -70,21 +70,24 @@ def repair_copies(
     packet = rewrite.largest_packet(source_log, target)
     rewrite.refuse_too_large(table, changes, packet)
     rows = Rows(table, table.stored_columns)
-    space = _Space(rows, {change.key: change.digest for change in changes})
-    collisions = Collisions(source_lock, target, table, changes, space)
+    space = _Space(rows)
+    planned = ((change.digest,) for change in changes if change.target)
+    collisions = Collisions(source_lock, target, table, planned, space)
     constraints = Constraints(source_lock, target, table)
     prepare(source_log)
     source_lock.execute(f"SET SESSION innodb_lock_wait_timeout = {locks.WAIT}")
-    jobs = [_Job(number, change) for number, change in zip(journal.plan(table, changes), changes)]
-    run = _Run(source_lock, source_log, target, rows, packet, collisions, constraints, journal, spare_deletes)
+    jobs = (_Job(number, change) for number, change in zip(journal.plan(table, changes), changes))
+    run = _Run(source_lock, source_log, target, rows, space, packet, collisions, constraints, journal, spare_deletes)
     run.all(jobs, lambda: drain(fence, check_links), reached)
     return TableRepair(
         inserted=run.inserted,
         deleted=run.deleted,
-        skipped=tuple(run.skipped.values()),
+        skipped=run.left.told,
+        more_skipped=run.left.more,
         statements=rewrite.preview(table, changes, _STATEMENTS_SHOWN),
-        verified=not (run.stopped or run.skipped or run.unverified),
-        unverified=tuple(run.unverified),
+        verified=not (run.stopped or run.left or run.unverified),
+        unverified=run.unverified.told,
+        more_unverified=run.unverified.more,
         stopped=run.stopped,
     )
 
@@ -111,12 +114,12 @@ class _Step:
     theirs: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Space:
-    """Rows told apart by their fingerprints, which are known of the rows of the plan."""
+    """Rows told apart by their fingerprints, which are known of the rows of the present batch."""
 
     rows: Rows
-    digests: t.Mapping[Row, bytes]
+    digests: t.Mapping[Row, bytes] = field(default_factory=dict)
 
     @property
     def read_list(self) -> str:
@@ -124,7 +127,7 @@ class _Space:
         return self.rows.digest
 
     def key_of(self, row: Row) -> Row:
-        """The fingerprint of a row of the plan."""
+        """The fingerprint of a row of the batch."""
         return (self.digests[row],)
 
     def any_of(self, keys: t.Sequence[Row]) -> str:
@@ -140,6 +143,7 @@ class _Run:
     source_log: Session
     target: Session
     rows: Rows
+    space: _Space
     packet: int
     collisions: Collisions
     constraints: Constraints
@@ -147,23 +151,32 @@ class _Run:
     spare_deletes: int
     inserted: int = 0
     deleted: int = 0
-    skipped: dict[int, Skipped] = field(default_factory=dict)  # by job: a batch may be tried again
-    unverified: list[Row] = field(default_factory=list)
+    skipped: dict[int, Skipped] = field(default_factory=dict)  # of this batch, by job: it may be tried again
+    left: Told[Skipped] = field(default_factory=Told)
+    unverified: Told[Row] = field(default_factory=Told)
     stopped: ReplError | None = None
 
-    def all(self, jobs: t.Sequence[_Job], drained: t.Callable[[], None], reached: t.Callable[[int], None]) -> None:
+    def all(self, jobs: t.Iterable[_Job], drained: t.Callable[[], None], reached: t.Callable[[int], None]) -> None:
         """Repair, drain and verify batch after batch."""
         try:
             for batch in _batches(jobs):
                 reached(self.inserted + self.deleted)
                 self._verify(self._batch(batch), drained)
+                self._leave()
             self.journal.flush()
         except ReplError as exc:
             self._release()
+            self._leave()
             self.stopped = exc
+
+    def _leave(self) -> None:
+        """The values of a batch that were skipped stay so."""
+        self.left.add(self.skipped.values())
+        self.skipped.clear()
 
     def _batch(self, jobs: t.Sequence[_Job]) -> list[_Job]:
         """Log one batch; returns the jobs to verify."""
+        self.space.digests = {job.change.key: job.digest for job in jobs}
         for attempt in range(1, locks.ATTEMPTS + 1):
             theirs = self.rows.count(self.target, [job.digest for job in jobs])
             jobs = self._free_of_collisions(jobs)
@@ -252,7 +265,7 @@ class _Run:
             list(by_digest),
             drained,
         )
-        self.unverified += [by_digest[digest].change.key for digest in wrong]
+        self.unverified.add(by_digest[digest].change.key for digest in wrong)
         self.journal.verified([job.id for digest, job in by_digest.items() if digest not in wrong])
 
 
@@ -266,7 +279,7 @@ def _size(row: Row) -> int:
     return sum(len(value) for value in row if value) + len(row)
 
 
-def _batches(jobs: t.Sequence[_Job]) -> t.Iterator[list[_Job]]:
+def _batches(jobs: t.Iterable[_Job]) -> t.Iterator[list[_Job]]:
     batch: list[_Job] = []
     size = 0
     for job in jobs:

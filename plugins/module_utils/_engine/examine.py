@@ -138,6 +138,7 @@ class Examiner:
             some = keys[start : start + at_once]
             tally.add(confirm.confirm(scouts.source, scouts.target, table, some, self.fence, compared), pending)
         pending.clear()
+        tally.settled()
 
     def _examine_multiset(self, table: Table, target_table: Table, tally: Tally) -> None:
         lane = self.crew.ready().scouts

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import typing as t
 from dataclasses import dataclass
 
 from .errors import ReplError
@@ -23,6 +24,36 @@ class Skipped:
     key: Row
     reason: str
     message: str
+
+
+T = t.TypeVar("T")
+
+
+class Told(t.Generic[T]):
+    """What is told of rows that were not repaired: the first thousand, and how many more there are."""
+
+    _MOST = 1000
+
+    def __init__(self) -> None:
+        self._first: list[T] = []
+        #: How many beyond the first.
+        self.more = 0
+
+    def add(self, rows: t.Iterable[T]) -> None:
+        """More of them."""
+        for row in rows:
+            if len(self._first) < self._MOST:
+                self._first.append(row)
+            else:
+                self.more += 1
+
+    @property
+    def told(self) -> tuple[T, ...]:
+        """The first."""
+        return tuple(self._first)
+
+    def __len__(self) -> int:
+        return len(self._first) + self.more
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ UNDO = "undo"
 class Progress:
     """Where a run stands at one moment.
 
-    ``stage``: compare, repair or undo, empty before the first. ``table`` is number ``number`` of ``tables``;
+    ``stage``: compare, repair or undo, empty before the first. ``table`` is number ``number`` of ``tables``, of which one whose
+    rows go both ways is two in a repair;
     ``table_rows`` of about ``table_expected`` of its rows are done, ``rows`` in all tables. ``done`` of ``expected`` is the
     share of the whole stage, in rows as the servers estimate them. ``differences``: confirmed so far. ``waiting``: what the
     work is held back by, empty when it is not.

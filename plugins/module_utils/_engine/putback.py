@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from . import arrival, locks, rewrite, sqltext
-from .collisions import Collisions
+from .collisions import Collisions, going
 from .confirm import Difference, read_rows
 from .errors import AccessDenied, LostConnection, Refusal, ServerError
 from .multiset import Rows
@@ -77,7 +77,7 @@ def choose(session: Session, target: Session, plan: TablePlan) -> PutBack:
     session.execute(f"USE {sqltext.quote_name(plan.table.name.database)}")
     if plan.table.key is None:
         return _Copies(session, packet, Rows(plan.table, plan.table.stored_columns))
-    return _Rows(session, packet, plan.table, Collisions(session, session, plan.table, plan.changes))
+    return _Rows(session, packet, plan.table, Collisions(session, session, plan.table, going(plan.table, plan.changes)))
 
 
 def write(way: PutBack, batch: t.Sequence[Difference]) -> Written:

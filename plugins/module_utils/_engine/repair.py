@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from . import rewrite
 from .arrival import drain, wanting
-from .collisions import Collisions
+from .collisions import Collisions, going
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
 from .constraints import Constraints
 from .errors import LockConflict, ReplError, TableProblem, Undecided
@@ -79,7 +79,7 @@ def repair_table(
     packet = rewrite.largest_packet(source_log, target)
     rewrite.refuse_too_large(table, changes, packet)
     takes = recipe.takes_rows_away
-    collisions = Collisions(source_lock, target, table, changes if takes else (), takes_rows_away=takes)
+    collisions = Collisions(source_lock, target, table, going(table, changes if takes else ()), takes_rows_away=takes)
     constraints = Constraints(source_lock, target, table)
     prepare(source_log)
     ids = journal.plan(table, changes)

@@ -25,12 +25,12 @@ from dataclasses import dataclass, field
 
 from . import locks, rewrite, sqltext
 from .arrival import drain, wanting
-from .collisions import Collisions
+from .collisions import Collisions, going
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
 from .constraints import Constraints
 from .errors import AccessDenied, LockConflict, LostConnection, ReplError, ServerError, TableProblem
 from .journal import Writer
-from .outcome import Skipped, TableRepair
+from .outcome import Skipped, TableRepair, Told
 from .present import key_text
 from .proof import Counter, Proof, read_counter
 from .recipes import ROW
@@ -76,7 +76,7 @@ def repair_rows(
     changes = gather(changes)
     packet = rewrite.largest_packet(source, target)
     rewrite.refuse_too_large(table, changes, packet)
-    collisions = Collisions(source, target, table, changes)
+    collisions = Collisions(source, target, table, going(table, changes))
     constraints = Constraints(source, target, table)
     prepare(source)
     prepare(witness)
@@ -103,10 +103,12 @@ def repair_rows(
     run.all(jobs, min(batch_rows, _BATCH_ROWS), reached)
     return TableRepair(
         **run.counts,
-        skipped=tuple(run.skipped.values()),
+        skipped=run.left.told,
+        more_skipped=run.left.more,
         statements=rewrite.preview(table, changes, _STATEMENTS_SHOWN, ROW),
-        verified=not (run.stopped or run.skipped or run.unverified),
-        unverified=tuple(run.unverified),
+        verified=not (run.stopped or run.left or run.unverified),
+        unverified=run.unverified.told,
+        more_unverified=run.unverified.more,
         stopped=run.stopped,
     )
 
@@ -164,8 +166,9 @@ class _Run:
     journal: Writer
     drained: t.Callable[[], None]
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTED.values(), 0))
-    skipped: dict[int, Skipped] = field(default_factory=dict)  # by job: a batch may be tried again
-    unverified: list[Row] = field(default_factory=list)
+    skipped: dict[int, Skipped] = field(default_factory=dict)  # of this batch, by job: it may be tried again
+    left: Told[Skipped] = field(default_factory=Told)
+    unverified: Told[Row] = field(default_factory=Told)
     stopped: ReplError | None = None
 
     def all(self, jobs: t.Iterable[_Job], batch_rows: int, reached: t.Callable[[int], None]) -> None:
@@ -175,9 +178,16 @@ class _Run:
             for batch in in_batches(jobs, batch_rows):
                 reached(sum(self.counts.values()))
                 self._verify(self._batch(batch))
+                self._leave()
             self.journal.flush()
         except ReplError as exc:
+            self._leave()
             self.stopped = exc
+
+    def _leave(self) -> None:
+        """The rows of a batch that were skipped stay so."""
+        self.left.add(self.skipped.values())
+        self.skipped.clear()
 
     def _batch(self, jobs: t.Sequence[_Job]) -> list[_Job]:
         """Write one batch; row by row if that fails, so that a row which the server refuses costs only itself."""
@@ -290,7 +300,7 @@ class _Run:
         """Drain replication and compare both copies."""
         ids = {job.key: job.id for job in jobs}
         wrong = wanting(self.source, self.target, self.table, list(ids), self.drained)
-        self.unverified += wrong
+        self.unverified.add(wrong)
         self.journal.verified([ids[key] for key in ids.keys() - set(wrong)])
 
 

@@ -10,6 +10,7 @@ process ends, however it ends. It lies in $TMPDIR, else in /var/tmp (a /tmp is o
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import marshal
 import os
@@ -30,6 +31,11 @@ _MARSHAL = 2
 
 # Bytes that a record takes besides its values, about.
 _RECORD_BYTES = 64
+
+# Bytes of a key's digest, keys whose digests are written at once, and their bytes.
+_DIGEST = 16
+_KEYS_PER_BLOCK = 1 << 14
+_BLOCK_OF_KEYS = _KEYS_PER_BLOCK * _DIGEST
 
 #: What a spool keeps: nested tuples of bytes, text, numbers and None.
 Record = tuple[t.Any, ...]
@@ -101,6 +107,34 @@ class Spool:
             # Our own data of this very process: no name led anybody else to the file.
             yield from marshal.loads(self._file.read(place, size))
         yield from last
+
+
+class Keys:
+    """A set of keys of any number, in the memory of one block: only their digests are kept, in a file but for the last ones."""
+
+    def __init__(self, keys: t.Iterable[Row] = (), file: SpoolFile | None = None) -> None:
+        self._file = file or SpoolFile()
+        self._blocks: list[int] = []
+        self._last = b""
+        for some in in_batches(keys, _KEYS_PER_BLOCK):
+            self._last = b"".join(map(_digest, some))
+            if len(some) == _KEYS_PER_BLOCK:
+                self._blocks.append(self._file.append(self._last))
+                self._last = b""
+
+    def of(self, keys: t.Iterable[Row]) -> set[Row]:
+        """Those of these keys that are in the set. Reads the whole file: for many at once."""
+        wanted = {_digest(key): key for key in keys}
+        found: set[Row] = set()
+        for data in itertools.chain((self._file.read(place, _BLOCK_OF_KEYS) for place in self._blocks), [self._last]):
+            here = {data[at : at + _DIGEST] for at in range(0, len(data), _DIGEST)}
+            found.update(wanted[digest] for digest in wanted.keys() & here)
+        return found
+
+
+def _digest(key: Row) -> bytes:
+    """Stands for a key: 128 bits of SHA-256, so that no two keys ever share one."""
+    return hashlib.sha256(marshal.dumps(key, _MARSHAL)).digest()[:_DIGEST]
 
 
 class Differences:

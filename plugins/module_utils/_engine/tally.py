@@ -34,7 +34,7 @@ class Tally:
         self._keep = keep
         self._tell = tell
         self._space = KeySpace(table, table.key) if table.key else None
-        # Two spellings of one key are two suspects but one difference.
+        # Two spellings of one key are two suspects but one difference. Those since the last settled().
         self._seen: set[Row] = set()
         self.counts = {MISSING: 0, EXTRA: 0, DIFFERENT: 0}
         self.rows = 0
@@ -71,6 +71,11 @@ class Tally:
                 self.sample.append(present.sample(self._table, difference))
             if len(self.kept) < self._keep:
                 self.kept.append(difference)
+
+    def settled(self) -> None:
+        """All suspects of the chunks so far are confirmed. No later one has other spellings of their keys: chunks are ranges
+        of the key, in whose order they are equal."""
+        self._seen.clear()
 
     def report(self) -> TableReport:
         """What was found so far."""

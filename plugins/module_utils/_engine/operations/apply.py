@@ -49,7 +49,8 @@ def apply_plans(run: Run, plans: Sequence[TablePlan], by_rows: ByRows) -> Applie
     """
     pair, repair = run.pair, run.repair
     source, target = run.connections.source, run.connections.target
-    run.meter.begin(REPAIR, len(plans), sum(len(plan.changes) for plan in plans))
+    parts = [rows for plan in plans for rows in (plan.adopted, plan.changes) if rows]
+    run.meter.begin(REPAIR, len(parts), sum(map(len, parts)))
     with ExitStack() as stack:
         left_behind = [by_rows.problems]
         for upstream, facts, replicas in by_rows.replicas() if repair.downstream == "idempotent" else ():
@@ -61,7 +62,7 @@ def apply_plans(run: Run, plans: Sequence[TablePlan], by_rows: ByRows) -> Applie
         writer = stack.enter_context(journal.create(repair.undo_dir, journal_header("sync", pair, run.connections)))
         work = _Work(run, by_rows, writer, throttle, stack, repair.max_deletes - sum(plan.counts.deleted for plan in plans))
         # First: what the source gets may be what rows of the plan rest on, and what is wanted most.
-        given = work.adopt(plans)
+        given = work.give(plans)
         for plan in by_rows.in_order(plans):
             work.table(plan, given.get(plan.table.name, TableRepair(verified=True)))
     # Left behind is known only now that the stack has unwound.
@@ -85,9 +86,10 @@ class _Work:
     ended: ReplError | None = None
     changes: Changes = field(default_factory=Changes)
     problems: dict[str, ReplError] = field(default_factory=dict)
+    adopting: list[TableName] = field(default_factory=list)
     verified: bool = True
 
-    def adopt(self, plans: Sequence[TablePlan]) -> dict[TableName, TableRepair]:
+    def give(self, plans: Sequence[TablePlan]) -> dict[TableName, TableRepair]:
         """Give the source its rows of all tables; what became of each table."""
         run = self.run
         adoptions = [adopt.Adoption(plan.table, plan.adopted, policy_of(run.repair)) for plan in plans if plan.adopted]
@@ -95,12 +97,12 @@ class _Work:
             return {}
         with run.connections.new_source() as writing, run.connections.new_target() as target_lock:
             sessions = adopt.Sessions(writing, target_lock, run.connections.target)
-            rows, go_on = run.repair.batch_rows, self.throttle.wait
-            self.ended = adopt.adopt(sessions, adoptions, rows, self.writer, run.fence, run.check_links, go_on)
+            rows = run.repair.batch_rows
+            self.ended = adopt.adopt(sessions, adoptions, rows, self.writer, run.fence, run.check_links, self._given)
         results = {adoption.table.name: adoption.result() for adoption in adoptions}
         if self.ended:
             # The first whose rows are not all accounted for; else it broke at the very end.
-            unfinished = (each for each in adoptions if each.adopted + len(each.skipped) < len(each.changes))
+            unfinished = (each for each in adoptions if each.done < len(each.changes))
             results[next(unfinished, adoptions[-1]).table.name] += TableRepair(stopped=self.ended)
         return results
 
@@ -108,7 +110,8 @@ class _Work:
         """Repair one table, unless the run has ended, and note what became of it. ``given``: what the source got of it."""
         result = given
         try:  # what earlier tables got is in the result all the same
-            self.run.meter.table(plan.table.name, len(plan.changes))
+            if plan.changes:
+                self.run.meter.table(plan.table.name, len(plan.changes))
             if plan.changes and not self.ended:
                 result += self._repair(plan)
             elif plan.changes and self.ended and not result.stopped:
@@ -135,6 +138,16 @@ class _Work:
             if table.key is None:
                 return repair_copies(*sessions, table, changes, self.writer, *links, spare, self._reached)
             return repair_table(*sessions, table, changes, rows, self.writer, *links, spare, plan.recipe, self._reached)
+
+    def _given(self, adoption: adopt.Adoption) -> None:
+        """The source has got so many rows of a table; returns when more may be."""
+        name = adoption.table.name
+        if name not in self.adopting:
+            self.adopting.append(name)
+            self.run.meter.table(name, len(adoption.changes))
+        if name == self.adopting[-1]:  # not where rows of an earlier table are tried once more
+            self.run.meter.reached(adoption.done)
+        self.throttle.wait()
 
     def _reached(self, rows: int) -> None:
         """So many rows of the present table are done; returns when more may be."""

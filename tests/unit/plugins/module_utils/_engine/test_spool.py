@@ -97,3 +97,23 @@ def test_the_next_item_can_be_fetched_early_and_none_is_lost():
             ahead.fetch()
             assert drawn == [*got, each + 1]
     assert got == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("number", [0, 1, 7, 8, 9, 24, 25])
+def test_keys_are_found_again_and_no_others(monkeypatch, number):
+    monkeypatch.setattr(spool, "_KEYS_PER_BLOCK", 8)
+    monkeypatch.setattr(spool, "_BLOCK_OF_KEYS", 8 * 16)
+    kept = [(str(n).encode(), None, b"\x00") for n in range(number)]
+    others = [(b"0", b"", b"\x00"), (b"0", None), (b"0", None, b"\x00\x00"), (b"00", None, b"\x00"), (None, b"0", b"\x00"), ()]
+    keys = spool.Keys(iter(kept))
+    assert keys.of([*kept, *others]) == set(kept)
+    assert keys.of(kept[::2]) == set(kept[::2])
+    assert keys.of(others) == set()
+    assert keys.of([]) == set()
+
+
+def test_many_keys_take_the_memory_of_one_block():
+    keys = spool.Keys((str(n).encode(),) for n in range(100_000))
+    assert len(keys._last) < spool._BLOCK_OF_KEYS
+    assert len(keys._blocks) == 100_000 // spool._KEYS_PER_BLOCK
+    assert keys.of([(b"99999",), (b"5",), (b"100000",)]) == {(b"99999",), (b"5",)}
