@@ -108,8 +108,15 @@ class Dialect:
 
     @property
     def session_settings(self) -> dict[str, str]:
-        """Server-specific session variables that lift limits which could cut a read short."""
-        return {"max_statement_time": "0"} if self.is_mariadb else {"max_execution_time": "0"}
+        """Server-specific session variables: no limit may cut a read short, no column be left out of what a table is said to be.
+
+        A primary key that MySQL generated and hides is a key like any other: without it, rows would be taken for rows that
+        cannot be told apart and come out under new keys (https://dev.mysql.com/doc/refman/8.4/en/create-table-gipks.html).
+        """
+        if self.is_mariadb:
+            return {"max_statement_time": "0"}
+        hidden = {"show_gipk_in_create_table_and_information_schema": "1"} if self._mysql_since(8, 0, 30) else {}
+        return {"max_execution_time": "0", **hidden}
 
     @property
     def has_roles(self) -> bool:

@@ -17,7 +17,7 @@ missing        none on INSERT       INSERT IGNORE      takes nothing away; meets
                                                        nothing, and the verification says so
 different      none on UPDATE       UPDATE IGNORE      likewise where a unique value is in the way
 missing or     unique key over an   INSERT IGNORE,     which row has the unique value cannot be looked up, so
-different      expression           UPDATE IGNORE      none is taken away; where one is in the way, as above
+different      expression, period   UPDATE IGNORE      none is taken away; where one is in the way, as above
 whole row      none on DELETE       DELETE             every row equal to it in all columns, byte for byte, when
 (no key)                                               the source, locked, has none
 whole row      none on INSERT and   DELETE, REPLACE    afterwards the target has as many copies as the source,
@@ -109,8 +109,8 @@ def choose_for(
     if table.key is None and (table.functional_keys or target_table.functional_keys):
         raise TableProblem(
             "functional_unique_key",
-            f"{table.name} has no key but unique ones over expressions; whether a repaired row would push out another one on"
-            " the target cannot be looked up.",
+            f"{table.name} has no key but unique ones over expressions or periods; whether a repaired row would push out another"
+            " one on the target cannot be looked up.",
             "Add a primary key, or leave the table out with ignore_tables.",
         )
     recipe = choose(target_table.triggers, table.key is not None, not (table.functional_keys or target_table.functional_keys))

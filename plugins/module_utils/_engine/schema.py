@@ -26,6 +26,7 @@ _VALUE_BYTES = 50
 _BASE_TABLES = frozenset({"BASE TABLE", "SYSTEM VERSIONED"})
 _TRANSACTIONAL = frozenset({"innodb", "rocksdb"})
 _LOCKABLE = frozenset({"myisam", "aria", "memory"})
+_PERIODS = frozenset({"date", "datetime", "timestamp"})
 _INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
 
 
@@ -121,7 +122,8 @@ class Table:
     unique_keys: tuple[Key, ...]
     rows_estimate: int
     triggers: tuple[Trigger, ...] = ()
-    #: Unique keys with an expression among their parts; they are not in unique_keys.
+    #: Unique keys of which no look-up tells what a row would meet: those over expressions, which are not in unique_keys, and
+    #: MariaDB's WITHOUT OVERLAPS.
     functional_keys: tuple[str, ...] = ()
     #: About how many bytes a row takes; 0: not known.
     row_bytes: int = 0
@@ -182,6 +184,8 @@ def read_tables(session: Session, databases: t.Sequence[str]) -> dict[TableName,
         session.execute("SET SESSION information_schema_stats_expiry = 0")
     columns = _read_columns(session, within)
     keys, functional = _read_unique_keys(session, within)
+    if session.dialect.is_mariadb:
+        functional |= _without_overlaps(session, keys, columns)
     triggers = _read_triggers(session, within)
     return {
         name: Table(
@@ -248,6 +252,23 @@ def _read_unique_keys(session: Session, within: str) -> tuple[dict[TableName, li
         if (table, key) not in functional:
             found[table].append(Key(key, tuple(columns)))
     return found, functional
+
+
+def _without_overlaps(
+    session: Session, keys: t.Mapping[TableName, list[Key]], columns: t.Mapping[TableName, list[Column]]
+) -> set[tuple[TableName, str]]:
+    """Keys over a period, such as ``UNIQUE (id, p WITHOUT OVERLAPS)``: rows with other values meet, a REPLACE fails on them.
+
+    Only the definition tells (https://mariadb.com/kb/en/application-time-periods/#without-overlaps); it is asked for where
+    the key ends in two columns that could be a period, as few do.
+    """
+    found = set()
+    for table, some in keys.items():
+        moments = {column.name for column in columns[table] if column.data_type in _PERIODS and not column.nullable}
+        over = [key.name for key in some if len(key.parts) > 2 and moments.issuperset(key.columns[-2:])]
+        if over and "WITHOUT OVERLAPS" in (session.record(f"SHOW CREATE TABLE {table.sql}").get("Create Table") or ""):
+            found |= {(table, name) for name in over}
+    return found
 
 
 def _read_triggers(session: Session, within: str) -> dict[TableName, list[Trigger]]:

@@ -84,7 +84,16 @@ _SETTINGS = {
 }
 
 # What a server may do without: nothing can go wrong where it does not exist.
-_OPTIONAL = frozenset({"completion_type", "sql_big_selects", "sql_auto_is_null", "max_statement_time", "max_execution_time"})
+_OPTIONAL = frozenset(
+    {
+        "completion_type",
+        "sql_big_selects",
+        "sql_auto_is_null",
+        "max_statement_time",
+        "max_execution_time",
+        "show_gipk_in_create_table_and_information_schema",
+    }
+)
 _UNKNOWN_VARIABLE = 1193
 
 _LOST = frozenset({0, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2055, 4031})

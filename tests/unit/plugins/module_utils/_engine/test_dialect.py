@@ -98,7 +98,7 @@ def test_all_words_of_mysql_now_and_later(dialect):
     assert dialect.shadow_privileges[0].split("|")[0] == "SESSION_VARIABLES_ADMIN"
     assert dialect.shadow_data_privileges == ("CREATE TEMPORARY TABLES",)
     assert (dialect.has_roles, dialect.has_applier_rules) == (True, True)
-    assert list(dialect.session_settings) == ["max_execution_time"]
+    assert list(dialect.session_settings) == ["max_execution_time", "show_gipk_in_create_table_and_information_schema"]
 
 
 def test_words_of_mysql_that_came_and_went():

@@ -1,0 +1,206 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tables of rare makes: repaired to the byte or refused with the reason, and replication goes on either way."""
+
+from __future__ import annotations
+
+import pytest
+from integration_engine.support import PASSWORD, assert_repaired, image, repair_account, servers
+
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync
+from sandbox import co_masters
+
+FLAVORS = ("mariadb-10.11", "mysql-9")
+
+
+def run(pair, database, undo_dir, user="root", password=None, **repair):
+    """Run the sync on one database."""
+    chosen = options.Selection(databases=(database,))
+    limits = options.Repair(undo_dir=str(undo_dir), **repair)
+    return sync.run(servers(pair, user=user, password=password), chosen, options.Pace(), limits, 10, apply=True)
+
+
+def made(pair, database, tables, drift):
+    """Make tables on both servers and spoil them on the target; returns what is right."""
+    pair.a.execute(tables, database=database)
+    pair.wait()
+    good = image(pair.a, database)
+    pair.b.execute(drift, database=database, logged=False)
+    return good
+
+
+def ring_grows(pair, database):
+    """The application's row changes still find their rows on both servers."""
+    pair.wait()
+    for server in (pair.a, pair.b):
+        server.execute("UPDATE t SET b = CONCAT(b, '!')", database=database)
+        pair.wait()
+    assert image(pair.a, database) == image(pair.b, database)
+    assert pair.links_healthy()
+
+
+@pytest.mark.parametrize("flavor", ["mariadb-10.11", "mariadb-11.8"])
+def test_a_unique_key_over_a_period(pairs, fresh_database, tmp_path, flavor):
+    """WITHOUT OVERLAPS: a REPLACE that meets another period fails where it is replayed, and would stop the link."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        columns = "a date, b date, v int, PERIOD FOR p (a, b)"
+        good = made(
+            pair,
+            database,
+            [
+                f"CREATE TABLE own (id int, {columns}, PRIMARY KEY (id, p WITHOUT OVERLAPS))",
+                f"CREATE TABLE other (k int PRIMARY KEY, id int, {columns}, UNIQUE (id, p WITHOUT OVERLAPS))",
+                "INSERT INTO own VALUES (1, '2024-01-01', '2024-02-01', 1), (1, '2024-02-01', '2024-03-01', 2)",
+                "INSERT INTO own VALUES (2, '2024-01-01', '2024-02-01', 3), (3, '2024-01-01', '2024-02-01', 4)",
+                "INSERT INTO other SELECT v, id, a, b, v FROM own",
+            ],
+            [
+                "UPDATE own SET b = '2024-01-20' WHERE v = 1",  # another key, in the way of the right one
+                "UPDATE own SET v = 9 WHERE id = 2",
+                "DELETE FROM own WHERE id = 3",
+                "DELETE FROM other WHERE k = 1",
+                "UPDATE other SET v = 9 WHERE k = 3",
+                "INSERT INTO other VALUES (7, 1, '2024-01-10', '2024-01-11', 7)",  # in the way of number 1
+            ],
+        )
+        result = run(pair, database, tmp_path)
+        assert not result.failed, result.message
+        assert_repaired(pair, database, good)
+        # One that is in the way and stays: left alone and named.
+        pair.b.execute(["DELETE FROM other WHERE k = 1"], database=database, logged=False)
+        pair.b.execute("INSERT INTO other VALUES (7, 1, '2024-01-10', '2024-01-11', 7)", database=database, logged=False)
+        kept = run(pair, database, tmp_path, extra_rows="keep")
+        assert [table.reason for table in kept.tables if table.reason] == ["not_verified"]
+        assert pair.links_healthy()
+        refused = run(pair, database, tmp_path, method="row")
+        assert [table.reason for table in refused.tables if table.reason] == ["functional_unique_key"]
+        assert not run(pair, database, tmp_path).failed
+        assert_repaired(pair, database, good)
+
+
+@pytest.mark.parametrize("shown", ["ON", "OFF"])
+def test_a_primary_key_that_the_server_made_and_hides(pairs, fresh_database, tmp_path, shown):
+    """MySQL's generated invisible primary key: taken for what it is, else equal rows would come back under new keys."""
+    pair = pairs("mysql-9")
+    name = "show_gipk_in_create_table_and_information_schema"
+    try:
+        for server in (pair.a, pair.b):
+            server.execute(f"SET GLOBAL {name} = {shown}")
+        with fresh_database(pair) as database, repair_account(pair, database) as user:
+            login = {"user": user, "password": PASSWORD}
+            good = made(
+                pair,
+                database,
+                [
+                    "SET SESSION sql_generate_invisible_primary_key = ON",
+                    f"SET SESSION {name} = ON",
+                    "CREATE TABLE t (a int, b varchar(20))",
+                    "INSERT INTO t (a, b) VALUES (1, 'x'), (1, 'x'), (2, 'y'), (3, 'z')",
+                ],
+                [
+                    "DELETE FROM t WHERE a = 1 LIMIT 1",
+                    "UPDATE t SET b = 'q' WHERE a = 2",
+                    "INSERT INTO t (a, b) VALUES (4, 'new')",
+                ],
+            )
+            keys = "SELECT my_row_id, a, b FROM t ORDER BY 1"
+            before = pair.a.query(keys, database=database)
+            result = run(pair, database, tmp_path, **login)
+            assert not result.failed, result.message
+            assert (result.changes.inserted, result.changes.updated, result.changes.deleted) == (1, 1, 1)
+            assert_repaired(pair, database, good)
+            assert pair.b.query(keys, database=database) == before == pair.a.query(keys, database=database)
+            ring_grows(pair, database)
+            # Only one of the two has such a key: that is another definition.
+            pair.b.execute(["ALTER TABLE t DROP PRIMARY KEY, DROP COLUMN my_row_id"], database, False)
+            one_sided = run(pair, database, tmp_path, **login)
+            assert [table.reason for table in one_sided.tables] == ["schema_mismatch"]
+    finally:
+        for server in (pair.a, pair.b):
+            server.execute(f"SET GLOBAL {name} = ON")
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_foreign_keys_of_all_sorts_from_everywhere(pairs, fresh_database, tmp_path, flavor):
+    """Neither the rows that refer to a repaired one nor those it refers to are touched, in whatever schema."""
+    pair = pairs(flavor)
+    actions = {"casc": "ON DELETE CASCADE ON UPDATE CASCADE", "nul": "ON DELETE SET NULL ON UPDATE SET NULL", "strict": ""}
+    with fresh_database(pair) as database, fresh_database(pair) as elsewhere:
+        rows = "(1, NULL, 1), (2, 1, 2), (3, 2, 3), (4, 4, 4)"
+        children = [
+            f"CREATE TABLE {elsewhere}.{name} (id int PRIMARY KEY, t int, FOREIGN KEY (t) REFERENCES {database}.t (id) {action})"
+            for name, action in actions.items()
+        ]
+        good = made(
+            pair,
+            database,
+            [
+                f"CREATE TABLE {elsewhere}.parent (id int PRIMARY KEY)",
+                f"INSERT INTO {elsewhere}.parent VALUES (1), (2), (3), (4)",
+                "CREATE TABLE t (id int PRIMARY KEY, boss int, v int, FOREIGN KEY (boss) REFERENCES t (id) ON DELETE CASCADE,"
+                f" FOREIGN KEY (v) REFERENCES {elsewhere}.parent (id) ON DELETE CASCADE)",
+                f"INSERT INTO t VALUES {rows}",
+                *children,
+                *(f"INSERT INTO {elsewhere}.{name} VALUES (1, 1), (2, 2), (3, 3), (4, 4)" for name in actions),
+            ],
+            [
+                "SET SESSION foreign_key_checks = 0",
+                "UPDATE t SET v = 4 WHERE id IN (1, 3)",
+                "DELETE FROM t WHERE id = 2",
+                "INSERT INTO t VALUES (8, 3, 1)",
+            ],
+        )
+        others = image(pair.a, elsewhere)
+        for more in ({}, {"method": "row"}):
+            result = run(pair, database, tmp_path, **more)
+            assert not result.failed, result.message
+            assert_repaired(pair, database, good)
+            assert image(pair.a, elsewhere) == image(pair.b, elsewhere) == others
+            spoil = ["SET SESSION foreign_key_checks = 0", "DELETE FROM t WHERE id = 1", "UPDATE t SET boss = 3 WHERE id = 2"]
+            pair.b.execute(spoil, database=database, logged=False)
+        run(pair, database, tmp_path)
+
+
+def test_names_without_case(tmp_path):
+    """lower_case_table_names=1: names are as the server keeps them."""
+    with co_masters("mariadb-10.11", options={"lower_case_table_names": "1"}) as pair:
+        pair.a.execute("CREATE DATABASE Shop")
+        good = made(
+            pair,
+            "shop",
+            ["CREATE TABLE Film (Id int PRIMARY KEY, V int)", "INSERT INTO FILM VALUES (1, 1)"],
+            ["DELETE FROM fILM"],
+        )
+        chosen = options.Selection(tables=("shop.film",))
+        limits = options.Repair(undo_dir=str(tmp_path))
+        result = sync.run(servers(pair), chosen, options.Pace(), limits, 10, apply=True)
+        assert not result.failed, result.message
+        assert_repaired(pair, "shop", good)
+
+
+def test_an_index_of_many_values_for_a_row(pairs, fresh_database, tmp_path):
+    """MySQL's unique multi-valued index: what would be in the way cannot be looked up, so nothing is taken away."""
+    pair = pairs("mysql-9")
+    with fresh_database(pair) as database:
+        good = made(
+            pair,
+            database,
+            [
+                "CREATE TABLE t (k int PRIMARY KEY, j json, UNIQUE ((CAST(j->'$.z' AS UNSIGNED ARRAY))))",
+                "INSERT INTO t VALUES (1, '{\"z\": [1, 2]}'), (2, '{\"z\": [3]}'), (3, '{\"z\": [4]}')",
+            ],
+            [
+                "UPDATE t SET j = '{\"z\": [9]}' WHERE k = 1",
+                "UPDATE t SET j = '{\"z\": [1]}' WHERE k = 2",
+                "DELETE FROM t WHERE k = 3",
+            ],
+        )
+        for _again in range(2):
+            result = run(pair, database, tmp_path)
+            assert pair.links_healthy()
+        assert not result.failed, result.message
+        assert_repaired(pair, database, good)
