@@ -77,6 +77,7 @@ options:
         IDEMPOTENT mode (C(slave_exec_mode), C(replica_exec_mode)) meanwhile, and STRICT afterwards; a run that was killed is
         made good by the next one with the same O(undo_dir)."
       - V(auto) is V(shadow), and V(row) for the tables that V(shadow) refuses because of triggers, if O(allow_triggers=true).
+        With that it is V(row) for all where the target's channel takes no statements (MySQL, C(REQUIRE_ROW_FORMAT=1)).
     type: str
     choices: [auto, shadow, row]
     default: auto

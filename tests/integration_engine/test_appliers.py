@@ -9,13 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
-from integration_engine.support import REPAIR_GRANTS, account, servers
+from integration_engine.support import REPAIR_GRANTS, account, assert_repaired, image, servers
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import schema, shadow, topology
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options, report, schema, shadow, topology
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, ServerError
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import info
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import info, sync
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.session import connect
 from sandbox import Server, Topology, co_masters
 
@@ -119,3 +121,108 @@ def test_servers_that_refuse_the_shadow_are_not_repaired(flavor: str, setting: s
         assert name in severities(pair)["message"]
         log_a_statement(pair)
         assert stopped(pair.b)
+
+
+def repair(pair: Topology, undo_dir: Path, **wanted: Any) -> report.SyncReport:
+    chosen = options.Selection(databases=("shop",))
+    limits = options.Repair(undo_dir=str(undo_dir), **wanted)
+    return sync.run(servers(pair), chosen, options.Pace(), limits, sample_rows=10, apply=True)
+
+
+def refusal(pair: Topology, undo_dir: Path, **wanted: Any) -> str:
+    before = image(pair.b, "shop")
+    with pytest.raises(Refusal) as refused:
+        repair(pair, undo_dir, **wanted)
+    assert refused.value.code == "row_format_required"
+    assert image(pair.b, "shop") == before
+    assert pair.links_healthy()
+    return str(refused.value)
+
+
+def test_a_channel_that_takes_only_rows_is_repaired_by_rows(tmp_path: Path) -> None:
+    """REQUIRE_ROW_FORMAT is against statements: method row logs none, whatever the shape of the table."""
+    with pair_with_table("mysql-9") as pair:
+        pair.a.execute(
+            [
+                "CREATE TABLE parent (id INT PRIMARY KEY AUTO_INCREMENT, u INT NULL UNIQUE)",
+                "CREATE TABLE child (id INT PRIMARY KEY, p INT, d TIMESTAMP(6) NULL, j JSON, b LONGBLOB, f DOUBLE,"
+                " FOREIGN KEY (p) REFERENCES parent (id) ON DELETE CASCADE)",
+                "CREATE TABLE side (id INT PRIMARY KEY)",
+                "CREATE TABLE keyless (v INT)",
+                "CREATE TRIGGER gone AFTER DELETE ON child FOR EACH ROW DELETE FROM side WHERE id = OLD.id",
+                "CREATE TRIGGER come AFTER INSERT ON child FOR EACH ROW INSERT INTO side VALUES (NEW.id)",
+                "INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)",
+                "INSERT INTO parent VALUES (1, 1), (2, 2), (3, NULL)",
+                "INSERT INTO child VALUES (1, 1, now(6), '{\"a\": [1, null]}', repeat(x'ff00', 100), 0.1)",
+                "INSERT INTO child VALUES (2, 2, NULL, NULL, '', 2)",
+            ],
+            database="shop",
+        )
+        sibling = pair.add_replica(of=pair.a, name="d")
+        pair.wait()
+        good = image(pair.a, "shop")
+        drift = [
+            "SET foreign_key_checks = 0",
+            "DELETE FROM t WHERE id = 1",
+            "UPDATE t SET v = 9 WHERE id = 2",
+            "INSERT INTO t VALUES (8, 8)",
+            "UPDATE parent SET u = NULL WHERE id = 1",
+            "UPDATE parent SET u = 1 WHERE id = 2",
+            "UPDATE parent SET u = 2 WHERE id = 1",
+            "DELETE FROM child WHERE id = 1",
+            "UPDATE child SET b = NULL, f = 7 WHERE id = 2",
+            "INSERT INTO side VALUES (1)",  # as it is on the source
+        ]
+        pair.b.execute(drift, database="shop", logged=False)
+        change(sibling, "REQUIRE_ROW_FORMAT=1")
+        # A replica of the source that takes no statements would be stopped by those for the target.
+        assert "other replicas of the source" in refusal(pair, tmp_path)
+        change(pair.b, "REQUIRE_ROW_FORMAT=1")
+        for wanted in ({}, {"method": "shadow"}, {"method": "shadow", "allow_triggers": True}):
+            said = refusal(pair, tmp_path, **wanted)
+            assert "logged as statements" in said
+            assert "Set 'method: row'" in said
+            assert "REQUIRE_ROW_FORMAT=0" in said
+        # What the source gets of the target is logged as statements, whatever the method.
+        said = refusal(pair, tmp_path, method="row", downstream="idempotent", extra_rows="adopt")
+        assert "rows for the source" in said
+        assert "Set 'method: row'" not in said
+        change(sibling, "REQUIRE_ROW_FORMAT=0")
+        first = repair(pair, tmp_path, method="row", downstream="idempotent")
+        assert {table.table: table.reason for table in first.tables if table.reason} == {"child": "triggers"}
+        assert image(pair.a, "shop") == good
+        assert {name: image(pair.b, "shop")[name] for name in ("t", "parent")} == {name: good[name] for name in ("t", "parent")}
+        pair.b.execute("DELETE FROM t WHERE id = 1", database="shop", logged=False)
+        change(sibling, "REQUIRE_ROW_FORMAT=1")
+        last = repair(pair, tmp_path, allow_triggers=True, downstream="idempotent")
+        assert (last.failed, last.verified) == (False, True), last.message
+        assert {hazard.code: hazard.severity for hazard in last.hazards}["row_format_required"] == "info"
+        assert_repaired(pair, "shop", good)
+        assert image(sibling, "shop") == good
+        # No statement finds a row of a table without a key by rows: left alone, the others are repaired.
+        pair.b.execute(["DELETE FROM t WHERE id = 3", "INSERT INTO keyless VALUES (1)"], database="shop", logged=False)
+        keyless = repair(pair, tmp_path, allow_triggers=True, downstream="idempotent")
+        assert {table.table: table.reason for table in keyless.tables if table.reason} == {"keyless": "no_key"}
+        assert image(pair.b, "shop")["t"] == good["t"]
+
+
+@pytest.mark.parametrize("flavor", ["mariadb-10.11", "mysql-9"])
+def test_an_applier_that_wants_keys(tmp_path: Path, flavor: str) -> None:
+    """sql_safe_updates on the target holds for its applier as well."""
+    with pair_with_table(flavor) as pair:
+        pair.a.execute("INSERT INTO shop.t VALUES (1, 1), (2, 2)")
+        pair.wait()
+        good = image(pair.a, "shop")
+        restart = ("STOP ALL SLAVES", "START ALL SLAVES") if pair.b.family == "mariadb" else ("STOP REPLICA", "START REPLICA")
+        assert "safe_updates" not in severities(pair)
+        pair.b.execute(["SET GLOBAL sql_safe_updates = ON", *restart])
+        pair.b.execute("UPDATE shop.t SET v = 9 WHERE id = 1", logged=False)
+        assert "safe_updates" in severities(pair)
+        assert "safe_updates" not in severities(pair, for_repair=False)
+        result = repair(pair, tmp_path, method="row")
+        assert (result.failed, result.verified) == (False, True), result.message
+        assert_repaired(pair, "shop", good)
+        # What it does with a statement such as those for tables without a key.
+        pair.a.execute(["SET SESSION binlog_format = 'STATEMENT'", "DELETE FROM shop.t WHERE v = 77"])
+        assert stopped(pair.b)
+        assert int(pair.b.replica_status()["Last_SQL_Errno"]) == 1175

@@ -17,19 +17,39 @@ and MySQL, for replicas that had the right row all along and for replicas with t
 from __future__ import annotations
 
 import typing as t
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 
-from .errors import Refusal
+from .errors import ConnectError, Refusal, ServerError
 from .facts import Replica, ServerFacts, read_facts, read_replicas
 from .leniency import IDEMPOTENT, Applier
-from .links import Link, read_links
+from .links import ApplierRules, Link, read_applier_rules, read_links
 from .session import Session, connect
 from .topology import leads_to
+
+# Seconds to wait for a replica that is only asked.
+_SECONDS = 2
 
 
 def is_harmless(target: ServerFacts) -> bool:
     """Whether replicas below the target cannot be broken by a repair."""
     return not target.log_replica_updates or target.binlog_format.upper() == "STATEMENT"
+
+
+def row_only(
+    source: Session, facts: ServerFacts, replicas: t.Iterable[Replica] | None
+) -> tuple[tuple[Replica, ApplierRules], ...]:
+    """Replicas that stop on logged statements (MySQL), of those that can be asked: with the server's login, where they say."""
+    found: list[tuple[Replica, ApplierRules]] = []
+    for replica in replicas or () if source.dialect.has_applier_rules else ():
+        if not (replica.host and replica.port):
+            continue
+        address = replace(source.endpoint.at(replica.host, replica.port), connect_timeout=_SECONDS)
+        with suppress(ConnectError, ServerError), connect(address, "replica below the source") as session:
+            links = [link for link in read_links(session) if leads_to(link, facts)]
+            rules = [read_applier_rules(session, link.channel) for link in links]
+            found += [(replica, rule) for rule in rules if rule.row_format_only or rule.checked_account]
+    return tuple(found)
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .facts import ServerFacts
+from .facts import Replica, ServerFacts
 from .grants import Grants
-from .links import Link
+from .links import ApplierRules, Link
 from .topology import Pair
 from .traces import Traces
 
@@ -32,12 +32,14 @@ class Hazard:
 class Evidence:
     """What the hazards are judged from. ``source_named``: the user gave the source's address himself.
 
-    ``downstream``: what the user wants of replicas below the target, refuse or idempotent; ``method``: auto, shadow or row.
+    ``downstream``: what the user wants of replicas below the target, refuse or idempotent; ``method``: auto, shadow or row;
+    ``allow_triggers``: what ``auto`` needs to be ``row``.
     ``source_writes``: rights to the source's real tables that the options need.
 
     ``repair``: judge for a repair instead of a comparison. No ``databases``: all that the account may read.
     ``errant_gtids``: what the target has executed and the source has not, as MySQL writes it. ``logging_refused``: the
-    source's own words where it does not let the session log statements.
+    source's own words where it does not let the session log statements. ``row_only_siblings``: other replicas of the source
+    that stop on logged statements, as far as they could be asked.
     """
 
     pair: Pair
@@ -51,6 +53,8 @@ class Evidence:
     logging_refused: str = ""
     method: str = "auto"
     source_writes: tuple[str, ...] = ()
+    allow_triggers: bool = False
+    row_only_siblings: tuple[tuple[Replica, ApplierRules], ...] = ()
     source_traces: Traces = field(default_factory=Traces)
     target_traces: Traces = field(default_factory=Traces)
 
@@ -58,6 +62,11 @@ class Evidence:
     def grave(self) -> str:
         """Severity of what makes a repair unsafe, but a comparison at worst undecided."""
         return BLOCKER if self.repair else WARNING
+
+    @property
+    def can_go_by_rows(self) -> bool:
+        """Whether a repair may be made of row changes alone; what the source gets of the target is logged as statements."""
+        return not self.source_writes and (self.method == "row" or (self.method == "auto" and self.allow_triggers))
 
     @property
     def servers(self) -> tuple[ServerFacts, ServerFacts]:

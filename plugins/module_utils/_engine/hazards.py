@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from . import dialect as dialects
-from . import downstream, sqltext
+from . import downstream
 from .causes import CAUSES
 from .evidence import BLOCKER, INFO, WARNING, Evidence, Hazard
 from .facts import Replica, ServerFacts
 from .grants import Grants
+from .statements import STATEMENTS
 
 __all__ = ["BLOCKER", "INFO", "WARNING", "Evidence", "Hazard", "blockers", "judge"]
 
@@ -127,46 +128,6 @@ def _shared_upstream(evidence: Evidence) -> Iterator[Hazard]:
         yield Hazard("shared_upstream", evidence.grave, "target", message, remedy)
 
 
-def _row_format_required(evidence: Evidence) -> Iterator[Hazard]:
-    pair = evidence.pair
-    rules = pair.applier
-    if not evidence.repair:
-        return
-    if rules.row_format_only is None:
-        message = (
-            f"the account may not see whether {pair.forward.name} takes logged statements (REQUIRE_ROW_FORMAT, "
-            "PRIVILEGE_CHECKS_USER); if it does not, a repair stops it."
-        )
-        remedy = (
-            "Run on the target: GRANT SELECT ON performance_schema.replication_applier_configuration"
-            f" TO {evidence.target_grants.account}"
-        )
-        yield Hazard("row_format_unknown", WARNING, "target", message, remedy)
-    elif rules.row_format_only or rules.checked_account:
-        what, undo = (
-            ("REQUIRE_ROW_FORMAT=1", "REQUIRE_ROW_FORMAT=0")
-            if rules.row_format_only
-            else (f"PRIVILEGE_CHECKS_USER={rules.checked_account}", "PRIVILEGE_CHECKS_USER=NULL")
-        )
-        message = f"{pair.forward.name} has {what}: a repair is logged as statements, which would stop this link."
-        channel = f" FOR CHANNEL {sqltext.string(pair.forward.channel)}" if pair.forward.channel else ""
-        remedy = (
-            f"For the time of the repair run on the target: STOP REPLICA{channel}; "
-            f"CHANGE REPLICATION SOURCE TO {undo}{channel}; START REPLICA{channel}"
-        )
-        yield Hazard("row_format_required", BLOCKER, "target", message, remedy)
-
-
-def _shadow_refused(evidence: Evidence) -> Iterator[Hazard]:
-    for server, traces in evidence.traces:
-        if evidence.repair and traces.shadow_obstacles:
-            message = f"{server.name} refuses the temporary table of a repair ({', '.join(traces.shadow_obstacles)})" + (
-                "; its applier would stop." if server.role == "target" else "."
-            )
-            remedy = "For the time of the repair: SET GLOBAL innodb_force_primary_key=OFF, enforce_storage_engine=NULL there."
-            yield Hazard("shadow_refused", BLOCKER, server.role, message, remedy)
-
-
 def _managed_service(evidence: Evidence) -> Iterator[Hazard]:
     for server in evidence.servers:
         if server.managed_by:
@@ -176,23 +137,6 @@ def _managed_service(evidence: Evidence) -> Iterator[Hazard]:
             )
             remedy = "Check as usual. Whether a repair is possible there, the blockers say: none, or the right that is lacking."
             yield Hazard("managed_service", INFO, server.role, message, remedy)
-
-
-def _statement_logging_refused(evidence: Evidence) -> Iterator[Hazard]:
-    source, rights = evidence.pair.source, evidence.source_grants
-    words = dialects.detect(source.version, source.flavor)
-    # Where a right is known to be missing, that is said already.
-    if evidence.repair and evidence.logging_refused and not rights.missing_for_shadow(words, evidence.databases):
-        message = (
-            f"{source.name} does not let {rights.account} log statements in a session of its own ({evidence.logging_refused}); "
-            "that is how a repair gets into the binary log."
-        )
-        service = (
-            f" Ask {source.managed_by} whether it can be had, or repair from a server of your own." if source.managed_by else ""
-        )
-        right = words.shadow_privileges[0].partition("|")[0]
-        remedy = f"It takes {right} and a server that has binlog_format and sql_log_bin.{service}"
-        yield Hazard("statement_logging_refused", BLOCKER, "source", message, remedy)
 
 
 def _source_read_only(evidence: Evidence) -> Iterator[Hazard]:
@@ -339,9 +283,7 @@ _HAZARDS: tuple[Callable[[Evidence], Iterator[Hazard]], ...] = (
     _replication_filter,
     _long_loop,
     _shared_upstream,
-    _row_format_required,
-    _shadow_refused,
-    _statement_logging_refused,
+    *STATEMENTS,
     _managed_service,
     _version_differs,
     *CAUSES,

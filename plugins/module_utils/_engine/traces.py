@@ -15,7 +15,7 @@ from .session import Row, Session
 
 _VARIABLES = (
     "sql_slave_skip_counter", "sql_replica_skip_counter", "sync_binlog", "innodb_flush_log_at_trx_commit",
-    "innodb_force_primary_key", "enforce_storage_engine",
+    "innodb_force_primary_key", "enforce_storage_engine", "sql_safe_updates",
 )  # fmt: skip
 
 # Names are for a person to read; a server may have very many.
@@ -48,7 +48,8 @@ class Traces:
     ``skipped_errors``: replication errors passed over since the server started, where it counts them (MariaDB).
     ``unsafe_statements``: how often since then the server has warned that a logged statement may not have the same effect
     everywhere, where it counts that and the account may see it (MySQL 8.0). ``unsafe_code``: triggers and routines whose
-    text calls what differs from server to server, not all.
+    text calls what differs from server to server, not all. ``safe_updates``: new sessions, an applier's too, refuse a DELETE
+    or UPDATE for which they use no key.
     """
 
     skip_counter: int = 0
@@ -58,6 +59,7 @@ class Traces:
     unsafe_tables: tuple[str, ...] = ()
     unsafe_statements: int = 0
     unsafe_code: tuple[str, ...] = ()
+    safe_updates: bool = False
 
 
 def read_traces(session: Session, with_tables: bool) -> Traces:
@@ -76,6 +78,7 @@ def read_traces(session: Session, with_tables: bool) -> Traces:
         unsafe_tables=_unsafe_tables(session) if with_tables else (),
         unsafe_statements=_unsafe_statements(session) if session.dialect.counts_warnings else 0,
         unsafe_code=_unsafe_code(session) if with_tables else (),
+        safe_updates=found.get("sql_safe_updates", "OFF") == "ON",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .. import downstream as below
 from .. import grants, shadow, topology
 from ..errors import ConnectError, Refusal, ReplError
 from ..facts import Replica, ServerFacts, read_facts
@@ -56,13 +57,15 @@ def preflight(
     downstream: str = "refuse",
     method: str = "auto",
     source_writes: tuple[str, ...] = (),
+    allow_triggers: bool = False,
 ) -> tuple[Pair, tuple[Hazard, ...]]:
     """Describe the pair and its hazards before an operation on ``databases`` (none named: on all the account may read).
 
     Raises Refusal naming every blocker; a comparison is blocked only by what makes it impossible or meaningless,
     while a stopped or delayed link leaves its tables undecided.
     """
-    pair, hazards = _look(source, target, servers, for_repair, databases, False, downstream, method, source_writes)
+    chosen = (downstream, method, source_writes, allow_triggers)
+    pair, hazards = _look(source, target, servers, for_repair, databases, False, *chosen)
     blocking = blockers(hazards)
     if blocking:
         raise Refusal(
@@ -83,6 +86,7 @@ def _look(
     downstream: str = "refuse",
     method: str = "auto",
     source_writes: tuple[str, ...] = (),
+    allow_triggers: bool = False,
 ) -> tuple[Pair, tuple[Hazard, ...]]:
     rights = {session.role: grants.read(session) for session in (source, target)}
     pair = topology.inspect(source, target, servers)
@@ -98,6 +102,8 @@ def _look(
         logging_refused=shadow.refusal(source) if for_repair and (method != "row" or source_writes) else "",
         method=method,
         source_writes=source_writes,
+        allow_triggers=allow_triggers,
+        row_only_siblings=below.row_only(source, pair.source, pair.source_replicas) if for_repair else (),
         source_traces=read_traces(source, with_tables),
         target_traces=read_traces(target, with_tables),
     )

@@ -22,6 +22,7 @@ from ..plan import TablePlan, check_caps, plan_table, refuse_cut
 from ..planned import examine_planned
 from ..policy import Policy, policy_of, refuse_unknown_column
 from ..progress import COMPARE, Listener, Meter, nobody
+from ..recipes import AUTO, BY_ROWS
 from ..report import DRIFT, ERROR, SKIPPED, UNDECIDED, Changes, DiffBlock, SyncReport, TableReport, summarize
 from ..rewrite import preview
 from ..selection import named_databases
@@ -67,7 +68,11 @@ def run(
             repair.downstream,
             repair.method,
             policy.source_writes,
+            repair.allow_triggers,
         )
+        if repair.method == AUTO and any(hazard.code == "row_format_required" for hazard in hazards):
+            # Some server takes no statements; since it does not block the run, rows may do it.
+            repair = replace(repair, method=BY_ROWS)
         this = Run(connections, pair, servers, repair, pace, meter, started)
         by_rows = ByRows(this)
         with only_run(connections.source, pair):

@@ -187,6 +187,18 @@ def test_each_trace(traces, code, for_check, for_repair):
         assert traced(repair=True, **{role: traces}) == {code: for_repair}
 
 
+def test_an_applier_that_wants_keys_stops_on_statements_only():
+    careful = {"target_traces": Traces(safe_updates=True)}
+    for wanted, codes in (
+        ({"repair": True}, ["safe_updates"]),
+        ({"repair": True, "method": "row", "source_writes": ("INSERT",)}, ["safe_updates"]),
+        ({"repair": True, "method": "row"}, []),
+        ({"repair": False}, []),
+    ):
+        assert [hazard.code for hazard in judge(Evidence(PAIR, ALL, ALL, **careful, **wanted))] == codes, wanted
+    assert not judge(Evidence(PAIR, ALL, ALL, repair=True, source_traces=Traces(safe_updates=True)))
+
+
 def test_evidence_makes_statement_logging_a_warning():
     changes = {"source": BY_STATEMENT, "target": replace(TARGET, binlog_format="STATEMENT")}
     for traces, told in (
@@ -240,6 +252,46 @@ def test_what_a_plain_source_skipped_is_not_told():
 def test_channels_that_take_no_statements(rules, expected):
     assert found(repair=False, applier=rules) == {}
     assert found(repair=True, applier=rules) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "severity", "says"),
+    [
+        ({"method": "row"}, INFO, "all tables are repaired by row changes"),
+        ({"allow_triggers": True}, INFO, "all tables are repaired by row changes"),
+        ({}, BLOCKER, "a repair is logged as statements"),
+        ({"method": "shadow", "allow_triggers": True}, BLOCKER, "a repair is logged as statements"),
+        ({"method": "row", "source_writes": ("INSERT",)}, BLOCKER, "rows for the source are logged as statements"),
+    ],
+)
+def test_a_channel_for_rows_alone_lets_rows_through(wanted, severity, says):
+    pair = replace(PAIR, applier=ApplierRules(row_format_only=True))
+    (hazard,) = (each for each in judge(Evidence(pair, ALL, ALL, repair=True, **wanted)) if each.code == "row_format_required")
+    assert hazard.severity == severity
+    assert says in hazard.message
+    assert ("method: row" in hazard.remedy) == (severity == BLOCKER and "source_writes" not in wanted)
+
+
+def test_what_an_account_may_apply_is_not_known_of_rows_either():
+    pair = replace(PAIR, applier=ApplierRules(row_format_only=True, checked_account="`u`@`h`"))
+    (hazard,) = judge(Evidence(pair, ALL, ALL, repair=True, method="row"))
+    assert (hazard.code, hazard.severity) == ("row_format_required", BLOCKER)
+    assert "REQUIRE_ROW_FORMAT=0, PRIVILEGE_CHECKS_USER=NULL" in hazard.remedy
+
+
+def test_a_sibling_that_takes_rows_alone_is_not_stopped_by_statements():
+    sibling = Replica(3, "c", 3306)
+    for rules, wanted, severity in (
+        (ApplierRules(row_format_only=True), {}, BLOCKER),
+        (ApplierRules(row_format_only=True), {"method": "row", "source_writes": ("INSERT",)}, BLOCKER),
+        (ApplierRules(row_format_only=True), {"method": "row"}, INFO),
+        (ApplierRules(row_format_only=True), {"allow_triggers": True}, INFO),
+        (ApplierRules(row_format_only=True, checked_account="`u`@`h`"), {"method": "row"}, BLOCKER),
+    ):
+        seen = judge(Evidence(PAIR, ALL, ALL, repair=True, row_only_siblings=((sibling, rules),), **wanted))
+        (hazard,) = (each for each in seen if each.code == "row_format_required")
+        assert hazard.severity == severity, wanted
+        assert "c:3306" in hazard.message
 
 
 def test_the_remedy_for_a_channel_names_it():
