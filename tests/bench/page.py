@@ -76,6 +76,19 @@ full scan holds it up as long as a check does, and so do two processes that only
 ms). With the writer and the server's thread that serves it first on the CPU, nothing of it is left beside a check, on
 either server. So leave a core idle for the check, and it is not noticed; where none is, see `max_threads_running` and
 `pause_file` in [tuning.md](tuning.md).
+
+## What a refill takes
+
+CPU, measured on MariaDB 10.11 beside other work, in µs for each row of 238 bytes:
+
+| | client | source | target |
+|---|---|---|---|
+| check: fingerprints, then each row read three times, twice of them drained | 17 | 13 | 4 |
+| repair: journal, locked row, statement, replay, verification | 27 | 18 | 15 |
+
+That is 94 together: where client and both servers share two cores, no more than about 21,000 rows/s could come of it, even if
+no core ever waited. The three overlap in part: the source is at one statement while the client writes the next, and the target
+replays meanwhile; a draining and a verification come between some batches.
 """
 
 
