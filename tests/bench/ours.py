@@ -22,6 +22,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import (
     checksum,
     sync,
+    undo,
 )
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.session import Endpoint
 from sandbox import Topology
@@ -34,10 +35,10 @@ from .measure import ContenderFailed, peak_memory
 class Job:
     """One operation on a pair, as plain values. *repair* are fields of options.Repair.
 
-    *plan_file*: what a check writes and a sync applies.
+    *plan_file*: what a check writes and a sync applies; the journal that an undo replays.
     """
 
-    operation: str  # checksum | plan | sync
+    operation: str  # checksum | plan | sync | undo
     host: str
     port: int
     password: str
@@ -129,6 +130,12 @@ def _main() -> None:
             planned.append(time.monotonic())
 
     started = time.monotonic()
+    if wanted.operation == "undo":
+        undone = undo.run(servers, wanted.plan_file, **wanted.repair)  # type: ignore[arg-type]
+        seconds, total = time.monotonic() - started, undone.changes.total
+        outcome = Outcome(seconds, peak_memory(), total, total, total, undone.message or "")
+        json.dump(asdict(outcome), sys.stdout)
+        return
     if wanted.operation == "checksum":
         checked = checksum.run(servers, selection, pace, sample_rows=10, plan_file=wanted.plan_file)
         seconds, changes, tables, summary = (

@@ -11,7 +11,7 @@ from integration_engine.support import PASSWORD, REPAIR_GRANTS, account, assert_
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, info, sync
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, info, sync, undo
 from sandbox import co_masters
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
@@ -203,3 +203,32 @@ def test_triggers_that_can_no_longer_be_seen_are_not_taken_for_none(pairs, fresh
         assert "GRANT TRIGGER" in report.message
         pair.wait()
         assert image(pair.b, database) == before
+
+
+@pytest.mark.parametrize("apply", [False, True], ids=["plan", "apply"])
+def test_an_undo_of_a_table_with_a_unique_expression(pairs, fresh_database, tmp_path, apply):
+    """It ended the whole run, or raised, when it came to such a table; check mode had promised it and all that follow."""
+    pair = pairs("mysql-9")
+    with fresh_database(pair) as database:
+        for table in "abc":
+            key = ", UNIQUE KEY fx ((v * 2))" if table == "b" else ""
+            pair.a.execute(f"CREATE TABLE {database}.{table} (id int PRIMARY KEY, v int{key})")
+            pair.a.execute(f"INSERT INTO {database}.{table} VALUES (1, 1), (2, 2), (3, 3)")
+        pair.wait()
+        for table in "abc":
+            pair.b.execute(f"DELETE FROM {database}.{table} WHERE id = 1", logged=False)
+            pair.b.execute(f"UPDATE {database}.{table} SET v = 7 WHERE id = 3", logged=False)
+        old, good = image(pair.b, database), image(pair.a, database)
+        undo_file = repair(pair, database, tmp_path).undo_file
+        # An application has taken the value whose row should come back: that row alone is left out.
+        pair.a.execute(f"INSERT INTO {database}.b VALUES (9, 7)")
+        done = undo.run(servers(pair), undo_file, undo_dir=str(tmp_path), apply=apply)
+        pair.wait()
+        if apply:
+            assert [(row.key, row.reason) for row in done.refused] == [("id=3", "unique_collision")]
+            assert (done.changes.deleted, done.changes.updated) == (3, 2)
+            old["b"] = [(b"2", b"2"), (b"3", b"3"), (b"9", b"7")]
+            assert_repaired(pair, database, old)
+        else:
+            assert (done.changes.deleted, done.changes.updated, done.refused) == (3, 3, ())
+            assert_repaired(pair, database, {**good, "b": [*good["b"], (b"9", b"7")]})

@@ -18,6 +18,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import
     multiset,
     options,
     putback,
+    rewind,
     rowwise,
     schema,
     session,
@@ -110,37 +111,61 @@ def test_rows_stay_as_they_are_while_they_are_adopted(pairs, fresh_database, tmp
         assert pair.links_healthy()
 
 
+MEANWHILE = {
+    "altered row": (
+        "CREATE TRIGGER meanwhile BEFORE INSERT ON t FOR EACH ROW SET NEW.v = 99",
+        "see_that_it_is_unaltered",
+        "not_undone",
+    ),
+    "another table": (
+        "CREATE TRIGGER meanwhile AFTER INSERT ON t FOR EACH ROW INSERT INTO log VALUES (NEW.id)",
+        "see_that_it_is_unaltered",
+        "trigger_side_effects",
+    ),
+    "a trigger": ("CREATE TRIGGER meanwhile AFTER DELETE ON t FOR EACH ROW SET @x = 1", "", "schema_changed"),
+    "a column": ("ALTER TABLE t ADD COLUMN more int DEFAULT 5", "", "schema_changed"),
+}
+
+
+@pytest.mark.parametrize("what", MEANWHILE)
 @pytest.mark.parametrize("key", ["PRIMARY KEY", ""], ids=["keyed", "keyless"])
 @pytest.mark.parametrize("flavor", FLAVORS)
-def test_an_undo_reads_again_what_it_wrote(pairs, fresh_database, tmp_path, flavor, key, monkeypatch):
-    """The re-read before the commit of an undo: a trigger that came meanwhile alters what is put back."""
+def test_an_undo_looks_again_before_it_commits(pairs, fresh_database, tmp_path, flavor, key, what, monkeypatch):
+    """What comes between its plan and its writing, seen by one guard when the one before it is out of the way.
+
+    That the table is what it was, that rows are stored as they were written, that no other row is changed.
+    """
+    statement, removed, reason = MEANWHILE[what]
     pair = pairs(flavor)
     with fresh_database(pair) as database:
         fill(
             pair,
             database,
-            [f"CREATE TABLE t (id int {key}, v int)", "INSERT INTO t VALUES (1, 1), (2, 2)"],
+            [f"CREATE TABLE t (id int {key}, v int)", "INSERT INTO t VALUES (1, 1), (2, 2)", "CREATE TABLE log (id int)"],
             ["UPDATE t SET v = 7 WHERE id = 1"],
         )
-        good = image(pair.a, database)
         undo_file = run(pair, database, tmp_path).undo_file
-        choose = putback.choose
+        prepare = rewind.prepare
 
-        def chosen(*arguments):
-            trigger = "CREATE TRIGGER meanwhile BEFORE INSERT ON t FOR EACH ROW SET NEW.v = 99"
-            pair.a.execute(trigger, database=database, logged=False)
-            return choose(*arguments)
+        def prepared(*arguments):
+            if len(waited) == 0:
+                pair.a.execute(statement, database=database)
+                waited.append(image(pair.a, database))
+            prepare(*arguments)
 
+        waited = []
         with monkeypatch.context() as patched:
-            patched.setattr(putback, "choose", chosen)
+            patched.setattr(rewind, "prepare", prepared)
+            if removed:
+                patched.setattr(putback, removed, lambda *unused: None)
             result = undo.run(servers(pair), undo_file, undo_dir=str(tmp_path))
-        assert result.failed
-        pair.a.execute("DROP TRIGGER meanwhile", database=database, logged=False)
+        assert (result.failed, {row.reason for row in result.refused}) == (True, {reason})
         pair.wait()
-        left = image(pair.a, database)["t"]
-        assert (b"1", b"99") not in left, "what the trigger made of the row was committed"
-        assert left == image(pair.b, database)["t"]
-        assert key == "" or left == good["t"]
+        left = image(pair.a, database)
+        assert left == image(pair.b, database)
+        assert (b"1", b"99") not in left["t"], "what the trigger made of the row was committed"
+        # Of a table without a key the row that goes and the one that comes are two.
+        assert left == waited[0] or (not key and what == "altered row")
         assert pair.links_healthy()
 
 

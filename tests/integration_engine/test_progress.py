@@ -85,7 +85,7 @@ def test_a_run_ended_anywhere_leaves_the_servers_right(pairs, fresh_database, tm
         assert (told[-1].expected, told[-1].differences) == (35, 35)
         assert [now.rows for now in told] == sorted(now.rows for now in told)
 
-        listener = End(progress.UNDO, 3)
+        listener = End(progress.UNDO, 4)
         put_back = undo.run(servers(pair), found.undo_file, batch_rows=5, undo_dir=str(tmp_path), listener=listener)
         assert put_back.failed
         assert put_back.changes.total == 5

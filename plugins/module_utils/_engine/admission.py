@@ -73,7 +73,7 @@ def admit(
         ),
         (
             "triggers",
-            _runs_triggers(target),
+            runs_triggers_for_rows(target),
             f"cannot be repaired by row changes: the target runs triggers for them too ({_TRIGGERS_FOR_ROWS})",
             f"SET GLOBAL {_TRIGGERS_FOR_ROWS}='NO' on the target for the time of the repair.",
         ),
@@ -91,7 +91,8 @@ def admit(
     return written_by(source, table.name) if table.triggers else frozenset()
 
 
-def _runs_triggers(target: Session) -> bool:
+def runs_triggers_for_rows(target: Session) -> bool:
+    """Whether its applier fires triggers for row changes too (MariaDB's slave_run_triggers_for_rbr). Raises ServerError."""
     return (target.variables((_TRIGGERS_FOR_ROWS,)).get(_TRIGGERS_FOR_ROWS) or "NO").upper() != "NO"
 
 

@@ -40,7 +40,7 @@ from .confirm import EXTRA, Difference, read_rows
 from .errors import AccessDenied, LockConflict, LostConnection, ReplError, ServerError, TableProblem
 from .journal import Writer
 from .keyspace import KeySpace
-from .modified import rows_modified
+from .modified import records_of_update, rows_modified
 from .outcome import Skipped, TableRepair, Told
 from .policy import Policy
 from .present import key_text
@@ -367,6 +367,5 @@ def _new_key(table: Table, change: Difference) -> Row:
 
 
 def _records(table: Table, change: Difference) -> int:
-    """Records that writing this row changes: a primary key spelt otherwise is taken out and put in again."""
-    respelt = change.kind != EXTRA and _new_key(table, change) != change.key
-    return 2 if respelt and t.cast(Key, table.key).name == "PRIMARY" else 1
+    """Records that writing this row changes."""
+    return 1 if change.kind == EXTRA else records_of_update(table, change.key, t.cast(Row, change.target))

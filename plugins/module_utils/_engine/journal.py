@@ -43,6 +43,7 @@ from . import images
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference
 from .entries import Entry, Header, Identity, JournaledTable, describe
 from .errors import Refusal
+from .places import Places
 from .schema import Table, TableName
 from .session import Row
 from .spool import in_batches, sync_directory
@@ -214,25 +215,32 @@ def _writing(path: str) -> t.Iterator[None]:
 
 
 class Journal:
-    """A journal on disk. Keeps the place of each row in memory, not the row."""
+    """A journal on disk. Keeps the places of its rows in memory, not the rows."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.tables: dict[int, JournaledTable] = {}
-        self._rows: list[tuple[int, int]] = []  # offsets of the row and of its latest image
-        self._committed: set[int] = set()
+        self._places = Places()
         #: Servers that the run had set, or was about to set, to IDEMPOTENT mode, and did not put back.
         self.left_lenient: set[Identity] = set()
         self.header = self._scan()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._places)
 
-    def entries(self) -> t.Iterator[Entry]:
-        """Every row in order, with the images read last."""
+    def count(self, table: JournaledTable) -> int:
+        """How many rows of one table there are."""
+        return self._places.count(self._ids(table))
+
+    def _ids(self, table: JournaledTable | None) -> set[int]:
+        return {number for number, each in self.tables.items() if table in (None, each)}
+
+    def entries(self, table: JournaledTable | None = None) -> t.Iterator[Entry]:
+        """Every row in order (of one table), with the images read last."""
         with open(self.path, "rb") as file:
-            for number, (row_at, image_at) in enumerate(self._rows, 1):
-                row, image = _line_at(file, row_at), _line_at(file, image_at)
+            for number, row_at, image_at, committed in self._places.of(self._ids(table)):
+                row = _line_at(file, row_at)
+                image = row if image_at == row_at else _line_at(file, image_at)
                 yield Entry(
                     id=number,
                     table=self.tables[row["table"]],
@@ -240,7 +248,7 @@ class Journal:
                     key=t.cast(Row, images.decode(row["key"])),
                     before=images.decode(image["before"]),
                     after=images.decode(image["after"]),
-                    committed=number in self._committed,
+                    committed=committed,
                     copies=tuple(image.get("copies", (1, 1))),
                     on_source=row.get("side") == "source",
                     digest=bytes.fromhex(row.get("digest", "")),
@@ -248,7 +256,6 @@ class Journal:
 
     def _scan(self) -> Header:
         header: Header | None = None
-        tables_of: list[int] = []
         with open(self.path, "rb") as file:
             offset = 0
             for number, raw in enumerate(file, 1):
@@ -259,7 +266,7 @@ class Journal:
                     if header is None:
                         header = _read_header(line)
                     else:
-                        self._take(line, offset, tables_of)
+                        self._take(line, offset)
                 except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as exc:
                     raise _unreadable(self.path, f"line {number} is damaged or no part of a journal: {exc!r}") from exc
                 offset += len(raw)
@@ -267,7 +274,7 @@ class Journal:
             raise _unreadable(self.path, "it has no header")
         return header
 
-    def _take(self, line: dict[str, t.Any], offset: int, tables_of: list[int]) -> None:
+    def _take(self, line: dict[str, t.Any], offset: int) -> None:
         kind = line["is"]
         if kind == "table":
             columns = tuple((each["name"], each["type"], each["charset"]) for each in line["columns"])
@@ -276,23 +283,18 @@ class Journal:
                 raise ValueError("no description of a table")
             self.tables[line["id"]] = JournaledTable(name, columns, tuple(line["key"]), line.get("digest_by", ""))
         elif kind == "row":
-            if line["id"] != len(self._rows) + 1:
-                raise ValueError(f"row {line['id']} after row {len(self._rows)}")
+            if line["id"] != len(self) + 1:
+                raise ValueError(f"row {line['id']} after row {len(self)}")
             table = self.tables[line["table"]]
             if line["kind"] not in _KINDS or len(images.decode(line["key"]) or ()) != len(table.key or table.columns):
                 raise ValueError("no row of its table")
             bytes.fromhex(line.get("digest", ""))
             _check_images(line, len(table.columns))
-            self._rows.append((offset, offset))
-            tables_of.append(line["table"])
+            self._places.append(line["table"], offset)
         elif kind == "image":
-            if not 0 < line["id"] <= len(self._rows):
-                raise ValueError("an image of no row")
-            row_at = self._rows[line["id"] - 1][0]
-            _check_images(line, len(self.tables[tables_of[line["id"] - 1]].columns))
-            self._rows[line["id"] - 1] = (row_at, offset)
+            _check_images(line, len(self.tables[self._places.image(line["id"], offset)].columns))
         elif kind == "committed":
-            self._committed.update(line["rows"])
+            self._places.commit(line["rows"])
         elif kind == "lenient":
             (self.left_lenient.add if line["on"] else self.left_lenient.discard)(Identity(**line["server"]))
         elif kind != "verified":

@@ -5,9 +5,12 @@
 """Write old rows to the source's real tables, for an undo; replication carries them to the target.
 
 Unlike a repair this changes the source, because the user asked for it. Each row is locked, must still be what the journaled
-run made of it, and is read again before COMMIT: one byte other than intended and the transaction is rolled back. Foreign
-keys are not checked, so nothing cascades. A table without a key is written by row values: all equal rows go, and as many as
-there were come back. In such a table the server reads all rows for each batch, and the target for each row that goes.
+run made of it, and is read again before COMMIT: one byte other than intended and the transaction is rolled back. So it is when
+the transaction has changed more rows, in whatever table, than these statements by themselves: a trigger did it. The table and
+its triggers must be what they were when the undo was planned; the locked rows keep them so until COMMIT. Foreign keys are not
+checked, so nothing cascades. A table without a key is written by row values: all equal rows go, and as many as there were
+come back. In such a table the server reads all rows for each batch, and the target for each row that goes. Tables without
+transactions: singly.py.
 """
 
 from __future__ import annotations
@@ -17,34 +20,46 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from . import arrival, locks, rewrite, sqltext
-from .collisions import Collisions, going
-from .confirm import Difference, read_rows
-from .errors import AccessDenied, LostConnection, Refusal, ServerError
+from .collisions import Collisions
+from .confirm import DIFFERENT, Difference, read_rows
+from .errors import AccessDenied, LockConflict, LostConnection, Refusal, ReplError, ServerError, TableProblem
+from .keyspace import KeySpace
+from .modified import records_of_update, rows_modified
 from .multiset import Rows
-from .plan import TablePlan
-from .schema import Table
+from .returns import Way
+from .schema import Key, Table, definition
 from .session import Row, Session
 from .spool import row_bytes
-from .takeback import RefusedRow, refused
+from .takeback import Return
 
 # Bytes of all copies of one row value: more would make a transaction too large for a replica.
 _MAX_BYTES = 64 << 20
 
-_CHANGED = ("changed_since", "the row changed while the undo ran")
-_TAKEN = ("unique_collision", "another row has one of its unique values now")
+CHANGED = ("changed_since", "the row changed while the undo ran")
+TAKEN = ("unique_collision", "another row has one of its unique values now")
+
+_DUPLICATE = 1062
 
 
 class NotAsIntended(Exception):
     """What was read back before COMMIT is not what was to be written."""
 
 
+#: A row that the server did not take: the row, the reason's code and words.
+Failed = tuple[Difference, str, str]
+
+
 @dataclass
 class Written:
-    """What became of a batch: rows written, refused, and those that the server did not take, with the reason."""
+    """What became of a batch: rows written, refused, and those that the server did not take (yet), by key.
+
+    ``stopped``: what ended it in its midst, in a table without transactions.
+    """
 
     done: list[Difference] = field(default_factory=list)
-    refused: list[RefusedRow] = field(default_factory=list)
-    failed: dict[Row, tuple[Difference, str]] = field(default_factory=dict)
+    refused: list[Failed] = field(default_factory=list)
+    failed: dict[Row, Failed] = field(default_factory=dict)
+    stopped: ReplError | None = None
 
     def add(self, other: Written) -> None:
         """Take in another part of the batch."""
@@ -56,52 +71,132 @@ class Written:
 class PutBack(t.Protocol):
     """How the rows of one table are written."""
 
+    @property
+    def rights(self) -> str:
+        """What the account needs on the source's table."""
+
     def transaction(self, batch: t.Sequence[Difference]) -> Written:
-        """Write some rows, all or none of those not refused. Raises ServerError, NotAsIntended."""
+        """Write some rows, all or none of those not refused or failed. Raises ServerError, NotAsIntended, TableProblem."""
 
     def wanting(self, target: Session, done: t.Sequence[Difference], drained: t.Callable[[], None]) -> list[Row]:
         """The keys of written rows that have not arrived, after draining."""
 
 
-def prepare(session: Session) -> None:
-    """Give the writing session its settings. Raises ServerError."""
-    session.execute(f"SET SESSION foreign_key_checks = 0, SESSION innodb_lock_wait_timeout = {locks.WAIT}")
+def prepare(session: Session, table: Table, way: Way) -> None:
+    """Give a session, which is used for this table alone, its settings. Raises TableProblem ``missing_grant``, ServerError."""
+    waits = f"SESSION innodb_lock_wait_timeout = {locks.WAIT}, SESSION lock_wait_timeout = {locks.WAIT}"
+    session.execute(f"SET SESSION foreign_key_checks = 0, {waits}")
     if session.dialect.is_mariadb:
         session.execute("SET SESSION check_constraint_checks = 0")
+    if way.as_rows and session.scalar("SELECT @@SESSION.binlog_format") != "ROW":
+        try:
+            session.execute("SET SESSION binlog_format = 'ROW'")
+        except AccessDenied as exc:
+            raise TableProblem(
+                "missing_grant",
+                f"{table.name} has triggers, so it must be logged as row changes, which the account may not choose:"
+                f" {exc.message}.",
+                "Grant it what a repair needs (docs/connections.md), or set binlog_format=ROW on the source.",
+            ) from exc
+    session.execute(f"USE {sqltext.quote_name(table.name.database)}")
 
 
-def choose(session: Session, target: Session, plan: TablePlan) -> PutBack:
-    """The way for one table; makes its database the session's. Raises TableProblem ``row_too_large``, ServerError."""
+def in_transactions(session: Session, target: Session, what: Return) -> PutBack:
+    """The way of a table with transactions. Raises ServerError."""
     packet = rewrite.largest_packet(session, target)
-    rewrite.refuse_too_large(plan.table, plan.changes, packet)
-    session.execute(f"USE {sqltext.quote_name(plan.table.name.database)}")
-    if plan.table.key is None:
-        return _Copies(session, packet, Rows(plan.table, plan.table.stored_columns))
-    return _Rows(session, packet, plan.table, Collisions(session, session, plan.table, going(plan.table, plan.changes)))
+    table = what.plan.table
+    if table.key is None:
+        return _Copies(session, packet, what, Rows(table, table.stored_columns))
+    # Whoever holds a unique value is asked for: it may be a row that goes first.
+    collisions = Collisions(session, session, table, (), takes_rows_away=False)
+    return _Rows(session, packet, what, collisions)
 
 
 def write(way: PutBack, batch: t.Sequence[Difference]) -> Written:
-    """Write a batch in one transaction; if that fails, row by row, so that a bad row costs only itself.
+    """Write a batch in one transaction; if that fails, its halves, so that a bad row costs only itself.
 
-    Raises LostConnection, Refusal ``missing_grant``.
+    The application goes first: a row that it keeps locked is given up for now, and its batch with it.
+    Raises LostConnection, TableProblem, Refusal ``missing_grant``.
     """
+    why = ("not_undone", "")
+    for attempt in range(1, locks.ATTEMPTS + 1):
+        try:
+            with naming_grants(way.rights):
+                return way.transaction(batch)
+        except LostConnection:
+            raise
+        except LockConflict as exc:
+            if attempt == locks.ATTEMPTS:
+                return Written(failed={change.key: (change, "not_undone", str(exc)) for change in batch})
+            locks.pause()
+        except (ServerError, NotAsIntended) as exc:
+            why = failure(exc)
+            break
+    if len(batch) == 1:
+        return Written(failed={batch[0].key: (batch[0], *why)})
+    middle = len(batch) // 2
+    found = write(way, batch[:middle])
+    found.add(write(way, batch[middle:]))
+    return found
+
+
+def failure(problem: Exception) -> tuple[str, str]:
+    """Why the server did not take a row: code and words."""
+    if isinstance(problem, ServerError) and problem.errno == _DUPLICATE:
+        return TAKEN
+    return "not_undone", str(problem)
+
+
+@contextmanager
+def naming_grants(rights: str) -> t.Iterator[None]:
+    """Turn a write that the account may not make into a Refusal ``missing_grant``."""
     try:
-        return way.transaction(batch)
-    except LostConnection:
-        raise
+        yield
     except AccessDenied as exc:
         raise Refusal(
             "missing_grant",
             f"an undo writes to the real tables of the source, which the account may not: {exc.message}.",
-            "GRANT INSERT, DELETE on these tables to the account on the source, for the time of the undo.",
+            f"GRANT {rights} on these tables to the account on the source, for the time of the undo.",
         ) from exc
-    except (ServerError, NotAsIntended) as exc:
-        if len(batch) == 1:
-            return Written(failed={batch[0].key: (batch[0], str(exc))})
-    found = Written()
-    for each in batch:
-        found.add(write(way, [each]))
-    return found
+
+
+def see_that_it_is_unaltered(session: Session, what: Return) -> None:
+    """Raise TableProblem ``schema_changed`` if the table or a trigger of it was altered since the plan. Raises ServerError.
+
+    Rows of it must be locked already: until these are released nobody alters it.
+    """
+    if definition(session, what.plan.table.name) != what.definition:
+        raise TableProblem("schema_changed", "the table, or a trigger of it, was altered while the undo ran", "Run it again.")
+
+
+def see_that_nothing_else_changes(session: Session, what: Return, expected: int) -> None:
+    """Raise TableProblem ``trigger_side_effects`` unless the open transaction changed just so many rows, in all tables.
+
+    Raises Refusal ``missing_grant``, ServerError.
+    """
+    name = what.plan.table.name
+    try:
+        counted = rows_modified(session)
+    except AccessDenied as exc:
+        raise Refusal(
+            "missing_grant",
+            f"whether an undo changes other rows cannot be counted: {exc.message}.",
+            "GRANT PROCESS ON *.* to the account on the source.",
+        ) from exc
+    if counted is None:
+        raise TableProblem(
+            "trigger_side_effects",
+            f"{name}: information_schema.INNODB_TRX of {session.name} is read by others all the time and never renewed, so"
+            " whether other rows would change as well cannot be counted. It was rolled back.",
+            "Hold the monitoring that reads it back for the time of the undo.",
+        )
+    if counted != expected:
+        raise TableProblem(
+            "trigger_side_effects",
+            f"{name}: {counted} rows of the source would change instead of {expected}; a trigger writes the others. It was"
+            " rolled back.",
+            "Drop the triggers of this table on the source for the time of the undo, and see to what they do yourself.",
+        )
 
 
 @dataclass(frozen=True)
@@ -110,28 +205,79 @@ class _Rows:
 
     session: Session
     packet: int
-    table: Table
+    what: Return
     collisions: Collisions
+
+    @property
+    def table(self) -> Table:
+        return self.what.plan.table
+
+    @property
+    def rights(self) -> str:
+        return "INSERT, UPDATE, DELETE" if self.what.way.updates or self.what.way.fires else "INSERT, DELETE"
 
     def transaction(self, batch: t.Sequence[Difference]) -> Written:
         with _open(self.session):
             ours = read_rows(self.session, self.table, [change.key for change in batch], "FOR UPDATE")
+            see_that_it_is_unaltered(self.session, self.what)
             there = [change for change in batch if ours.get(change.key) == change.target]
-            problems = {change.key: _CHANGED for change in batch if ours.get(change.key) != change.target}
-            new = [change for change in there if change.source]
-            for place in self.collisions.find([t.cast(Row, change.source) for change in new]):
-                problems[new[place].key] = _TAKEN
-            good = [change for change in there if change.key not in problems]
-            # All present rows go before the first old one comes, so that unique values may have been swapped.
-            gone = [change.key for change in good if change.target]
-            back = [change.source for change in good if change.source]
-            for statement in (*rewrite.deletes(self.table, gone, self.packet), *rewrite.inserts(self.table, back, self.packet)):
-                self.session.execute(statement)
-            now = read_rows(self.session, self.table, [change.key for change in good])
-            if any(now.get(change.key) != change.source for change in good):
-                raise NotAsIntended("the server did not store what was written")
+            changed = [(each, *CHANGED) for each in batch if ours.get(each.key) != each.target]
+            blocked = self._blocked(there)
+            good = [change for change in there if change.key not in blocked]
+            if good:
+                written = self._write(good)
+                now = read_rows(self.session, self.table, [change.key for change in good])
+                if any(now.get(change.key) != change.source for change in good):
+                    raise NotAsIntended("the server did not store what was written")
+                see_that_nothing_else_changes(self.session, self.what, written)
             self.session.commit()
-        return Written(good, [refused(self.table, key, *why) for key, why in problems.items()])
+        return Written(good, changed, {each.key: (each, *TAKEN) for each in there if each.key in blocked})
+
+    def _blocked(self, batch: t.Sequence[Difference]) -> set[Row]:
+        """The keys of rows whose unique values others hold that do not go in the same batch."""
+        new = [change for change in batch if change.source]
+        holders = self.collisions.find([t.cast(Row, change.source) for change in new])
+        if not holders:
+            return set()
+        key_of = KeySpace(self.table, t.cast(Key, self.table.key)).key_of
+        going = {key_of(change.target): change.key for change in batch if change.target}
+        blocked: set[Row] = set()
+        while True:
+            more = {
+                new[place].key
+                for place, keys in holders.items()
+                if new[place].key not in blocked and any(going.get(key, key) in blocked or key not in going for key in keys)
+            }
+            if not more:
+                return blocked
+            blocked |= more
+
+    def _write(self, good: t.Sequence[Difference]) -> int:
+        """Write the rows; returns how many row changes that is by itself."""
+        updates = [change for change in good if self.what.way.updates and change.kind == DIFFERENT]
+        others = [change for change in good if not (self.what.way.updates and change.kind == DIFFERENT)]
+        # All present rows go before the first old one comes, so that unique values may have been swapped.
+        gone = [change.key for change in others if change.target]
+        back = [change.source for change in others if change.source]
+        changed = self._execute(rewrite.deletes(self.table, gone, self.packet))
+        changed += self._update(updates)
+        changed += self._execute(rewrite.inserts(self.table, back, self.packet))
+        if self.what.way.fires:
+            # What BEFORE triggers made of our rows is put right.
+            now = read_rows(self.session, self.table, [change.key for change in good if change.source])
+            altered = [change for change in good if change.key in now and now[change.key] != change.source]
+            changed += self._update(altered)
+        return changed
+
+    def _update(self, changes: t.Sequence[Difference]) -> int:
+        if not changes:
+            return 0
+        pairs = [(change.key, t.cast(Row, change.source)) for change in changes]
+        self._execute(rewrite.updates(self.table, pairs, self.packet))
+        return sum(records_of_update(self.table, key, row) for key, row in pairs)
+
+    def _execute(self, statements: t.Iterable[str]) -> int:
+        return sum([self.session.execute(statement) for statement in statements])
 
     def wanting(self, target: Session, done: t.Sequence[Difference], drained: t.Callable[[], None]) -> list[Row]:
         return arrival.wanting(self.session, target, self.table, [change.key for change in done], drained)
@@ -143,7 +289,9 @@ class _Copies:
 
     session: Session
     packet: int
+    what: Return
     rows: Rows
+    rights: str = "INSERT, DELETE"
 
     def transaction(self, batch: t.Sequence[Difference]) -> Written:
         table = self.rows.table
@@ -152,19 +300,23 @@ class _Copies:
                 raise NotAsIntended(f"{change.source_copies} copies of one row would be written at once")
         with _open(self.session):
             ours = self.rows.count(self.session, [change.digest for change in batch], "FOR UPDATE")
+            see_that_it_is_unaltered(self.session, self.what)
             good = [change for change in batch if ours.get(change.digest, 0) == change.target_copies]
             changed = [change for change in batch if ours.get(change.digest, 0) != change.target_copies]
             gone = [change.digest for change in good if change.target_copies]
-            back = (change.key for change in good for _copy in range(change.source_copies))
+            back = [change.key for change in good for _copy in range(change.source_copies)]
+            written = 0
             for statement in rewrite.deletes_of_equal(table, gone, self.packet):
-                self.session.execute(statement)
+                written += self.session.execute(statement)
             for statement in rewrite.inserts(table, back, self.packet):
-                self.session.execute(statement)
+                written += self.session.execute(statement)
             now = self.rows.count(self.session, [change.digest for change in good]) if good else {}
             if any(now.get(change.digest, 0) != change.source_copies for change in good):
                 raise NotAsIntended("the server did not store what was written")
+            if good:
+                see_that_nothing_else_changes(self.session, self.what, written)
             self.session.commit()
-        return Written(good, [refused(table, change.key, *_CHANGED) for change in changed])
+        return Written(good, [(change, *CHANGED) for change in changed])
 
     def wanting(self, target: Session, done: t.Sequence[Difference], drained: t.Callable[[], None]) -> list[Row]:
         keys = {change.digest: change.key for change in done}

@@ -30,10 +30,7 @@ from .recipes import DELETE, INSERT, PLAIN, REPLACE, UPDATE, Recipe
 from .schema import Key, Table
 from .session import Row, Session
 from .shadow import Shadow, prepare
-from .spool import Ahead, Spool, gather, row_bytes
-
-# Bytes of row images in one batch: bounds memory, the transaction and the time the lock is held.
-_BATCH_BYTES = 4 << 20
+from .spool import Ahead, Spool, gather, in_portions, row_bytes
 
 # Batches logged between two drainings. It starts with one, so that a problem shows early, and doubles.
 _MAX_BATCHES_AT_ONCE = 16
@@ -217,7 +214,7 @@ class _Run:
     def _pass(self, jobs: t.Iterable[_Job], batch_rows: int) -> None:
         at_once, logged = 1, 0
         tried: list[_Tried] = []
-        batches = Ahead(_batches(jobs, batch_rows))
+        batches = Ahead(in_portions(jobs, batch_rows, lambda job: job.size))
         self.meanwhile = batches.fetch
         for batch in batches:
             if logged == at_once:
@@ -356,20 +353,6 @@ class _Run:
         self.rows_unverified += len(wrong)
         self.unverified += wrong[: _TOLD - len(self.unverified)]
         self.journal.verified([ids[key] for key in ids.keys() - set(wrong)])
-
-
-def _batches(jobs: t.Iterable[_Job], rows: int) -> t.Iterator[list[_Job]]:
-    batch: list[_Job] = []
-    size = 0
-    for job in jobs:
-        weight = job.size
-        if batch and (len(batch) >= rows or size + weight > _BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(job)
-        size += weight
-    if batch:
-        yield batch
 
 
 def _refuse_unsafe(table: Table) -> None:

@@ -208,6 +208,17 @@ def read_tables(session: Session, databases: t.Sequence[str]) -> dict[TableName,
     }
 
 
+def definition(session: Session, name: TableName) -> str:
+    """How the server words a table and its triggers: to see later whether both are still the same. Raises ServerError."""
+    table = session.rows(f"SHOW CREATE TABLE {name.sql}")[0][1] or b""
+    triggers = session.rows(
+        "SELECT TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT FROM information_schema.TRIGGERS"
+        f" WHERE EVENT_OBJECT_SCHEMA = {sqltext.string(name.database)} AND EVENT_OBJECT_TABLE = {sqltext.string(name.table)}"
+        " ORDER BY 1"
+    )
+    return repr((re.sub(rb" AUTO_INCREMENT=\d+", b"", table), triggers))
+
+
 def _read_columns(session: Session, within: str) -> dict[TableName, list[Column]]:
     found: dict[TableName, list[Column]] = defaultdict(list)
     for row in session.records(

@@ -29,6 +29,9 @@ _BLOCK_BYTES = 256 << 10
 # The newest version of the format that looks for no objects used twice: twice as fast.
 _MARSHAL = 2
 
+# Bytes of row images in one batch: bounds memory, the transaction and the time that locks are held.
+_PORTION_BYTES = 4 << 20
+
 # Bytes that a record takes besides its values, about.
 _RECORD_BYTES = 64
 
@@ -107,6 +110,12 @@ class Spool:
             # Our own data of this very process: no name led anybody else to the file.
             yield from marshal.loads(self._file.read(place, size))
         yield from last
+
+    def __reversed__(self) -> t.Iterator[Record]:
+        blocks, last = tuple(self._blocks), tuple(self._last)
+        yield from reversed(last)
+        for place, size in reversed(blocks):
+            yield from reversed(marshal.loads(self._file.read(place, size)))
 
 
 class Keys:
@@ -199,6 +208,21 @@ class Ahead(t.Generic[T]):
         while self._fetched:
             yield self._fetched.pop()
             self.fetch()
+
+
+def in_portions(items: t.Iterable[T], most: int, size_of: t.Callable[[T], int]) -> t.Iterator[list[T]]:
+    """The items in lists of at most so many, and of no more than about 4 MiB unless a single one is larger."""
+    some: list[T] = []
+    size = 0
+    for item in items:
+        weight = size_of(item)
+        if some and (len(some) >= most or size + weight > _PORTION_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(item)
+        size += weight
+    if some:
+        yield some
 
 
 def row_bytes(row: Row | None) -> int:

@@ -10,25 +10,33 @@ A row that the changed server has as it was before needs nothing. One that is ne
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from . import journal, present
+from . import journal, present, rewrite
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
+from .dialect import SYSTEM_DATABASES
 from .entries import Entry, JournaledTable
+from .errors import LostConnection, ReplError, ServerError, TableProblem
 from .multiset import Rows
 from .plan import TablePlan
-from .schema import Table, TableName, read_tables
+from .returns import Way, way_back
+from .schema import Table, TableName, definition, read_tables
 from .session import Row, Session
-from .spool import Differences, in_batches
+from .spool import Differences, in_portions, row_bytes
+from .topology import Pair
 
 _CHANGED_SINCE = "the row is no more what the journaled run made of it"
+
+# Refused rows that are told; the rest is counted.
+_TOLD = 1000
 
 
 @dataclass(frozen=True)
 class RefusedRow:
     """A row that was not put back.
 
-    ``reason`` is a stable code: changed_since, unique_collision, schema_changed, triggers, no_key, not_undone.
+    ``reason`` is a stable code: changed_since, unique_collision, schema_changed, triggers, no_key, not_undone, or one that
+    keeps the whole table from being undone.
     """
 
     table: str
@@ -42,39 +50,87 @@ def refused(table: Table, key: Row, reason: str, message: str) -> RefusedRow:
     return RefusedRow(str(table.name), present.key_text(table, key), reason, message)
 
 
+@dataclass
+class Refusals:
+    """Rows that were not put back: the first of them, and how many."""
+
+    told: list[RefusedRow] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, rows: t.Iterable[RefusedRow]) -> None:
+        """Some more."""
+        for row in rows:
+            self.count += 1
+            if len(self.told) < _TOLD:
+                self.told.append(row)
+
+    def refuse(self, table: Table, changes: t.Iterable[Difference], problem: ReplError) -> None:
+        """These rows of a table, for one reason."""
+        why = problem.code, _why(problem)
+        self.add(refused(table, change.key, *why) for change in changes)
+
+
+@dataclass(frozen=True)
+class Return:
+    """What to put back in one table, and how. ``definition``: what the source said of the table when that was decided."""
+
+    plan: TablePlan
+    way: Way
+    definition: str
+
+
 class Takeback:
     """The rows of one journal, compared with what both servers have. Replication must be drained."""
 
-    def __init__(self, source: Session, target: Session, old: journal.Journal) -> None:
+    def __init__(self, source: Session, target: Session, pair: Pair, old: journal.Journal, allow_triggers: bool) -> None:
         """Raises ServerError."""
-        self._source, self._target, self._old = source, target, old
+        self._source, self._target, self._pair, self._old = source, target, pair, old
+        self._allow_triggers = allow_triggers
+        self._packet = rewrite.largest_packet(source, target)
+        # First, so that whatever is altered from here on is seen before anything is written.
+        self._definitions = dict(_definitions(source, {table.name for table in old.tables.values()}))
         databases = sorted({table.name.database for table in old.tables.values()})
         self._ours, self._theirs = (read_tables(session, databases) for session in (source, target))
-        self.refused: list[RefusedRow] = []
+        self.refusals = Refusals()
 
-    def plans(self, batch_rows: int, limit: int, go_on: t.Callable[[], None]) -> list[TablePlan]:
-        """What to put back, table by table; what may not be is noted in ``refused``.
+    def returns(
+        self, batch_rows: int, limit: int, begin: t.Callable[[JournaledTable], None], reached: t.Callable[[int], None]
+    ) -> list[Return]:
+        """What to put back, table by table; what may not be is noted in ``refusals``.
 
-        Stops when there are more than ``limit`` rows. Raises ServerError, and what ``go_on`` does, which is asked for each
-        ``batch_rows`` rows.
+        Stops when there are more than ``limit`` rows. ``begin`` is told of each table, ``reached`` asked for each
+        ``batch_rows`` rows whether to go on. Raises ServerError, and what these two do.
         """
-        found: list[TablePlan] = []
-        for described, entries in _by_table(self._old.entries()):
-            table, problem = self._usable(described)
-            if table is None:
-                self.refused += [RefusedRow(str(described.name), _shown(entry), *problem) for entry in entries]
+        found: list[Return] = []
+        for described in dict.fromkeys(self._old.tables.values()):
+            begin(described)
+            try:
+                table, theirs = self._usable(described)
+            except TableProblem as exc:
+                name, why = str(described.name), (exc.code, _why(exc))
+                self.refusals.add(RefusedRow(name, _shown(entry), *why) for entry in self._old.entries(described))
                 continue
-            look = self._look if table.key else self._count
-            changes = Differences()
-            for some in in_batches(entries, batch_rows):
-                go_on()
-                for change in look(table, some):
-                    changes.append(change)
-            if changes:
-                found.append(TablePlan(table, changes))
-            if sum(plan.counts.total for plan in found) > limit:
+            changes = self._changes(table, described, batch_rows, reached)
+            try:
+                if changes:
+                    rewrite.refuse_too_large(table, changes, self._packet)
+                    way = way_back(table, theirs, changes, self._source, self._target, self._pair, self._allow_triggers)
+                    found.append(Return(TablePlan(table, changes), way, self._definitions[table.name]))
+            except TableProblem as exc:
+                self.refusals.refuse(table, changes, exc)
+            if sum(each.plan.counts.total for each in found) > limit:
                 break
         return found
+
+    def _changes(self, table: Table, described: JournaledTable, batch_rows: int, reached: t.Callable[[int], None]) -> Differences:
+        look = self._look if table.key else self._count
+        changes, done = Differences(), 0
+        for some in in_portions(self._old.entries(described), batch_rows, _bytes):
+            reached(done)
+            for change in look(table, some):
+                changes.append(change)
+            done += len(some)
+        return changes
 
     def _look(self, table: Table, entries: t.Sequence[Entry]) -> t.Iterator[Difference]:
         keys = [entry.key for entry in entries]
@@ -87,7 +143,7 @@ class Takeback:
                 # The way back as a difference: ``target`` is what both servers have, ``source`` what they will have.
                 yield Difference(kind, entry.key, entry.before, entry.after)
             else:
-                self.refused.append(refused(table, entry.key, "changed_since", _CHANGED_SINCE))
+                self.refusals.add([refused(table, entry.key, "changed_since", _CHANGED_SINCE)])
 
     def _count(self, table: Table, entries: t.Sequence[Entry]) -> t.Iterator[Difference]:
         """The same for a table without a key."""
@@ -103,32 +159,42 @@ class Takeback:
                 both = (entry.key if before else None, entry.key if after else None)
                 yield Difference(kind, entry.key, *both, before, after, entry.digest)
             else:
-                self.refused.append(refused(table, entry.key, "changed_since", _CHANGED_SINCE))
+                self.refusals.add([refused(table, entry.key, "changed_since", _CHANGED_SINCE)])
 
-    def _usable(self, described: JournaledTable) -> tuple[Table | None, tuple[str, str]]:
-        """The table if its rows can be put back, else None and why not."""
-        table, target = self._ours.get(described.name), self._theirs.get(described.name)
-        if table is None or target is None:
-            return None, ("schema_changed", "the table is not on both servers any more")
+    def _usable(self, described: JournaledTable) -> tuple[Table, Table]:
+        """The table on both servers. Raises TableProblem if its rows cannot be put back."""
+        name = described.name
+        if name.database.lower() in SYSTEM_DATABASES:
+            raise TableProblem("schema_changed", "tables of the server's own are never written")
+        table, target = self._ours.get(name), self._theirs.get(name)
+        if table is None or target is None or name not in self._definitions:
+            raise TableProblem("schema_changed", "the table is not on both servers any more")
         if table.key is None and not described.digest_by:
-            return None, (
-                "no_key",
-                "the table has no key, and the journal is of a version that noted no fingerprints",
-            )
+            raise TableProblem("no_key", "the table has no key, and the journal is of a version that noted no fingerprints")
         if journal.describe(table) != described or journal.describe(target) != described:
-            return None, ("schema_changed", "the table is defined otherwise than when the journal was written")
-        if table.triggers or target.triggers:
-            return None, ("triggers", "the table has triggers, which would change other rows as well")
-        if not table.is_transactional or table.is_versioned:
-            return None, ("schema_changed", "the table cannot be changed in a transaction without a trace")
-        return table, ("", "")
+            raise TableProblem("schema_changed", "the table is defined otherwise than when the journal was written")
+        filtered = self._pair.filter_on(name.database, name.table)
+        if filtered:
+            raise TableProblem("filtered", f"what is put back would not reach the other server: {filtered}")
+        return table, target
 
 
-def _by_table(entries: t.Iterable[Entry]) -> t.Iterator[tuple[JournaledTable, list[Entry]]]:
-    found: dict[TableName, tuple[JournaledTable, list[Entry]]] = {}
-    for entry in entries:
-        found.setdefault(entry.table.name, (entry.table, []))[1].append(entry)
-    return iter(found.values())
+def _definitions(session: Session, names: t.Iterable[TableName]) -> t.Iterator[tuple[TableName, str]]:
+    for name in names:
+        try:
+            yield name, definition(session, name)
+        except LostConnection:
+            raise
+        except ServerError:
+            continue  # gone, or not to be seen; that is said where its rows are
+
+
+def _why(problem: ReplError) -> str:
+    return f"{problem.message} {problem.remedy}".strip()
+
+
+def _bytes(entry: Entry) -> int:
+    return row_bytes(entry.before) + row_bytes(entry.after)
 
 
 def _shown(entry: Entry) -> str:

@@ -4,26 +4,26 @@
 
 """Put the old rows of a journal back, on both servers, by real writes on the source.
 
-Which rows may be: takeback.py. How they are written: putback.py.
+Which rows may be: takeback.py, returns.py. How they are written: putback.py, singly.py.
 """
 
 from __future__ import annotations
 
-import typing as t
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from .. import arrival, journal, present, putback
-from ..confirm import Difference
-from ..errors import Refusal, ReplError
+from .. import arrival, journal, present
+from ..errors import Refusal, ReplError, Undecided
 from ..fence import check_links, fence_both
 from ..journal import Journal
-from ..options import Repair, Servers
+from ..options import Pace, Repair, Servers
 from ..plan import TablePlan, check_caps
-from ..progress import UNDO, Listener, Meter, nobody
+from ..progress import COMPARE, UNDO, Listener, Meter, nobody
 from ..report import Changes, DiffBlock
-from ..session import Row
-from ..spool import Differences, in_batches
-from ..takeback import RefusedRow, Takeback, refused
+from ..rewind import Rewind
+from ..takeback import Refusals, RefusedRow, Return, Takeback
+from ..throttle import Throttle, watch
 from ..topology import OpenPair, Pair, open_pair
 from . import info
 from .shared import journal_header, only_run
@@ -31,7 +31,10 @@ from .shared import journal_header, only_run
 
 @dataclass(frozen=True)
 class UndoReport:
-    """What was put back, or would be without ``apply``. ``verified``: seen on both servers, replication drained."""
+    """What was put back, or would be without ``apply``. ``verified``: seen on both servers, replication drained.
+
+    ``refused``: the first rows that were left alone; ``changes.skipped`` counts all of them.
+    """
 
     changed: bool = False
     changes: Changes = field(default_factory=Changes)
@@ -52,40 +55,58 @@ def run(
     undo_dir: str = "",
     apply: bool = True,
     listener: Listener = nobody,
+    pace: Pace | None = None,
+    allow_triggers: bool = False,
 ) -> UndoReport:
     """Plan, and with ``apply`` put the old rows back, drain and verify.
 
     A row whose target copy is the old one already needs nothing. Raises ReplError before anything is changed:
     ``journal_unreadable``, ``other_pair``, ``max_changes``, ``max_deletes``, ``missing_grant``, ``source_read_only``, and
-    what preflight, fences and the ``listener`` raise. Later trouble is in the report, which then says ``failed``.
+    what preflight, fences, ``pace`` and the ``listener`` raise. Later trouble is in the report, which then says ``failed``.
     """
+    started, pace = time.monotonic(), pace or Pace()
     old = journal.read(undo_file)
-    limits = Repair(max_changes=max_changes, max_deletes=max_deletes, batch_rows=batch_rows, undo_dir=undo_dir)
-    with open_pair(servers) as connections:
+    limits = Repair(
+        max_changes=max_changes,
+        max_deletes=max_deletes,
+        batch_rows=batch_rows,
+        undo_dir=undo_dir,
+        allow_triggers=allow_triggers,
+    )
+    with ExitStack() as stack:
+        connections = stack.enter_context(open_pair(servers))
         databases = tuple(sorted({table.name.database for table in old.tables.values()}))
         pair, _hazards = info.preflight(connections.source, connections.target, servers, False, databases)
         _refuse_other_pair(old, pair)
-        with only_run(connections.source, pair):
-            undo = _Undo(connections, pair, servers.fence_timeout, limits, Meter(listener))
-            undo.plan(old)
-            check_caps(undo.plans, limits)
-            if apply and undo.plans:
-                undo.apply()
-            return undo.report(apply)
+        _refuse_read_only(pair)
+        stack.enter_context(only_run(connections.source, pair))
+        meter = Meter(listener)
+        others = ((connections.source, pair.source_replicas), (connections.target, pair.target_replicas))
+        below = stack.enter_context(watch(pace, others))
+        throttle = Throttle(pace, connections.source, connections.target, meter, started, below)
+        undo = _Undo(connections, pair, servers.fence_timeout, limits, meter, throttle)
+        undo.plan(old)
+        check_caps([each.plan for each in undo.returns], limits)
+        if apply and undo.returns:
+            undo.apply()
+        return undo.report(apply)
 
 
 class _Undo:
     """One run."""
 
-    def __init__(self, connections: OpenPair, pair: Pair, fence_timeout: float, limits: Repair, meter: Meter) -> None:
+    def __init__(
+        self, connections: OpenPair, pair: Pair, fence_timeout: float, limits: Repair, meter: Meter, throttle: Throttle
+    ) -> None:
         self._connections = connections
         self._source, self._target = connections.source, connections.target
         self._pair = pair
         self._fence_timeout = fence_timeout
         self._limits = limits
         self._meter = meter
-        self.plans: list[TablePlan] = []
-        self._refused: list[RefusedRow] = []
+        self._throttle = throttle
+        self.returns: list[Return] = []
+        self._refusals = Refusals()
         self._done = Changes()
         self._unverified = 0
         self._undo_file: str | None = None
@@ -93,21 +114,23 @@ class _Undo:
 
     def report(self, apply: bool) -> UndoReport:
         """Sum up."""
-        planned = sum((plan.counts for plan in self.plans), Changes())
-        changes = replace(self._done if apply else planned, skipped=len(self._refused))
+        planned = sum((each.plan.counts for each in self.returns), Changes())
+        changes = replace(self._done if apply else planned, skipped=self._refusals.count)
         problems = [str(self._stopped)] if self._stopped else []
-        if self._refused:
-            first = self._refused[0]
-            problems.append(f"{len(self._refused)} rows were not put back; first: {first.table} {first.key}: {first.message}")
+        if isinstance(self._stopped, Undecided):
+            problems.append("What was put back stays; the next run goes on with the rest.")
+        if self._refusals.count:
+            first = self._refusals.told[0]
+            problems.append(f"{self._refusals.count} rows were not put back; first: {first.table} {first.key}: {first.message}")
         if self._unverified:
             problems.append(f"{self._unverified} rows were put back on the source but have not arrived on the target.")
         return UndoReport(
             changed=changes.total > 0,
             changes=changes,
-            refused=tuple(self._refused),
+            refused=tuple(self._refusals.told),
             undo_file=self._undo_file,
             verified=apply and not problems,
-            diff=tuple(self._diff(plan) for plan in self.plans),
+            diff=tuple(self._diff(each.plan) for each in self.returns),
             failed=bool(problems),
             message=" ".join(problems) or None,
         )
@@ -123,65 +146,49 @@ class _Undo:
     def _fence(self) -> None:
         fence_both(self._source, self._target, self._pair, self._fence_timeout, self._meter.draining)
 
+    def _reached(self, rows: int) -> None:
+        """Tell how far it is; returns when the next rows may be begun. Raises what the throttle and the listener do."""
+        self._meter.reached(rows)
+        self._throttle.wait()
+
     def plan(self, old: Journal) -> None:
         """Find out which rows can be put back. Stops counting one beyond ``max_changes``."""
         self._fence()
-        takeback = Takeback(self._source, self._target, old)
-        self.plans = takeback.plans(self._limits.batch_rows, self._limits.max_changes, self._meter.hold)
-        self._refused = takeback.refused
+        takeback = Takeback(self._source, self._target, self._pair, old, self._limits.allow_triggers)
+        self._refusals = takeback.refusals
+        self._meter.begin(COMPARE, len(set(old.tables.values())), len(old))
+        self.returns = takeback.returns(
+            self._limits.batch_rows,
+            self._limits.max_changes,
+            lambda table: self._meter.table(table.name, old.count(table)),
+            self._reached,
+        )
 
     def apply(self) -> None:
         """Put the rows back, journaled, batch after batch."""
-        if self._pair.source.read_only:
-            raise Refusal(
-                "source_read_only",
-                f"{self._pair.source.name} is read_only; an undo writes to it.",
-                "Make it writable, or check which server is the authority.",
-            )
         header = journal_header("undo", self._pair, self._connections)
-        with journal.create(self._limits.undo_dir, header) as writer, self._connections.new_source() as session:
+        with journal.create(self._limits.undo_dir, header) as writer:
             self._undo_file = writer.path
-            putback.prepare(session)
-            self._meter.begin(UNDO, len(self.plans), sum(len(plan.changes) for plan in self.plans))
+            self._meter.begin(UNDO, len(self.returns), sum(len(each.plan.changes) for each in self.returns))
             try:
-                for plan in self.plans:
-                    self._meter.table(plan.table.name, len(plan.changes))
-                    self._table(plan, putback.choose(session, self._target, plan), writer)
+                for what in self.returns:
+                    self._meter.table(what.plan.table.name, len(what.plan.changes))
+                    self._table(what, writer)
             except ReplError as exc:
                 if not self._done.total:
                     raise
                 self._stopped = exc
 
-    def _table(self, plan: TablePlan, way: putback.PutBack, writer: journal.Writer) -> None:
-        ids = dict(zip((change.key for change in plan.changes), writer.plan(plan.table, plan.changes)))
-        put_off: list[Difference] = []
-        done = 0
-        for some in in_batches(plan.changes, self._limits.batch_rows):
-            self._meter.reached(done)
-            put_off += [change for change, _problem in self._batch(plan, way, some, writer, ids)]
-            done += len(some)
-        # Together: rows that waited for one another's unique values, and were in different batches.
-        for change, problem in self._batch(plan, way, put_off, writer, ids) if put_off else ():
-            self._refused.append(refused(plan.table, change.key, "not_undone", problem))
-
-    def _batch(
-        self,
-        plan: TablePlan,
-        way: putback.PutBack,
-        batch: t.Sequence[Difference],
-        writer: journal.Writer,
-        ids: dict[Row, int],
-    ) -> list[tuple[Difference, str]]:
-        """Write and verify some rows; returns those that the server did not take, with the reason."""
-        written = putback.write(way, batch)
-        self._refused += written.refused
-        writer.committed([ids[change.key] for change in written.done])
-        writer.flush()
-        self._done += TablePlan(plan.table, Differences(written.done)).counts
-        wrong = way.wanting(self._target, written.done, self._drain)
-        writer.verified([ids[change.key] for change in written.done if change.key not in wrong])
-        self._unverified += len(wrong)
-        return list(written.failed.values())
+    def _table(self, what: Return, writer: journal.Writer) -> None:
+        with self._connections.new_source() as session:
+            rewind = Rewind(
+                session, self._target, what, writer, self._limits.batch_rows, self._drain, self._reached, self._refusals
+            )
+            try:
+                rewind.all()
+            finally:
+                self._done += rewind.done
+                self._unverified += rewind.unverified
 
     def _drain(self) -> None:
         arrival.drain(self._fence, lambda: check_links(self._source, self._target, self._pair))
@@ -196,3 +203,12 @@ def _refuse_other_pair(old: Journal, pair: Pair) -> None:
                 f"{f', uuid {identity.uuid}' if identity.uuid else ''}), but the {role} is now {facts.name}, {facts.identity}.",
                 "Log in to the target of the run that wrote the journal.",
             )
+
+
+def _refuse_read_only(pair: Pair) -> None:
+    if pair.source.read_only:
+        raise Refusal(
+            "source_read_only",
+            f"{pair.source.name} is read_only; an undo writes to it.",
+            "Make it writable, or check which server is the authority.",
+        )

@@ -10,7 +10,7 @@ import contextlib
 
 import pytest
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import arrival, repair, rewrite
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import arrival, repair, rewrite, spool
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.confirm import Difference
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.dialect import Dialect
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import (
@@ -371,7 +371,7 @@ def test_batches_by_rows_and_growing_rounds(monkeypatch):
 
 def test_batches_by_bytes():
     jobs = [repair._Job(number, "missing", (b"1",), (b"x" * (1 << 20),), None) for number in range(10)]
-    assert [len(batch) for batch in repair._batches(jobs, 500)] == [4, 4, 2]
+    assert [len(batch) for batch in spool.in_portions(jobs, 500, lambda job: job.size)] == [4, 4, 2]
 
 
 def test_a_broken_link_ends_the_repair_and_says_more_than_the_fence(monkeypatch):

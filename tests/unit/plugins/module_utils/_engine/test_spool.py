@@ -44,6 +44,14 @@ def test_it_may_grow_while_it_is_read():
     assert len(list(kept)) == 3000
 
 
+def test_it_may_be_read_from_its_end():
+    kept = spool.Spool()
+    for number in range(3000):
+        kept.append((number, b"x" * 300), 300)
+    assert [number for number, _text in reversed(kept)] == [*reversed(range(3000))]
+    assert list(reversed(spool.Spool())) == []
+
+
 def test_several_share_a_file():
     file = spool.SpoolFile()
     some, others = spool.Differences(file=file), spool.Differences(file=file)
@@ -117,3 +125,11 @@ def test_many_keys_take_the_memory_of_one_block():
     assert len(keys._last) < spool._BLOCK_OF_KEYS
     assert len(keys._blocks) == 100_000 // spool._KEYS_PER_BLOCK
     assert keys.of([(b"99999",), (b"5",), (b"100000",)]) == {(b"99999",), (b"5",)}
+
+
+def test_portions_are_bounded_by_number_and_size():
+    mib = 1 << 20
+    assert list(spool.in_portions([1, 2, 3, 4, 5], 2, lambda item: item)) == [[1, 2], [3, 4], [5]]
+    sizes = [mib, 3 * mib, 1, 9 * mib, 1]
+    assert list(spool.in_portions(sizes, 100, lambda item: item)) == [[mib, 3 * mib], [1], [9 * mib], [1]]
+    assert list(spool.in_portions([], 2, lambda item: item)) == []

@@ -1,0 +1,124 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How an undo writes a table, by its engine and triggers; what it refuses. That the ways are right: integration_engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import returns
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.confirm import Difference
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import TableProblem
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.returns import Way, way_back
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import (
+    Column,
+    Key,
+    KeyPart,
+    Table,
+    TableName,
+    Trigger,
+)
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.spool import Differences
+
+ROW = (b"1",)
+KINDS = {
+    "comes": Difference("missing", ROW, ROW, None),
+    "goes": Difference("extra", ROW, None, ROW),
+    "differs": Difference("different", ROW, ROW, ROW),
+}
+
+
+def table(events=(), engine="InnoDB", kind="BASE TABLE", key=True):
+    """A table with a trigger for each event."""
+    keys = (Key("PRIMARY", (KeyPart("id", None, False),)),) if key else ()
+    triggers = tuple(Trigger(f"on_{event}", event, "AFTER") for event in events)
+    columns = (Column("id", "int", "int", None, None, False, "", ""),)
+    return Table(TableName("shop", "t"), kind, engine, columns, keys, 0, triggers)
+
+
+class Pair(SimpleNamespace):
+    """As much of the pair as is looked at."""
+
+    def __init__(self, source_format="ROW", stops_on_rows=False, others=()):
+        source = SimpleNamespace(binlog_format=source_format, name="db1")
+        target = SimpleNamespace(stops_on_rows=stops_on_rows, log_replica_updates=True)
+        super().__init__(source=source, target=target, source_replicas=others, target_replicas=())
+
+
+class Server(SimpleNamespace):
+    """A session that knows variables."""
+
+    def variables(self, names):
+        return {name: value for name, value in vars(self).items() if name in names}
+
+
+@pytest.fixture(autouse=True)
+def _harmless(monkeypatch):
+    """What triggers write is looked at on real servers."""
+    monkeypatch.setattr(returns, "written_by", lambda *unused: frozenset())
+
+
+def way(ours, theirs, *kinds, pair=None, target=None, allowed=False):
+    """The way for rows of these kinds."""
+    changes = Differences(KINDS[kind] for kind in kinds)
+    return way_back(ours, theirs, changes, Server(), target or Server(), pair or Pair(), allowed)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "kinds", "expected"),
+    [
+        ((), (), ("comes", "goes", "differs"), Way()),
+        (("UPDATE",), ("UPDATE",), ("comes", "goes", "differs"), Way()),
+        (("INSERT",), (), ("goes",), Way()),
+        (("DELETE",), (), ("comes",), Way()),
+        (("INSERT",), (), ("differs",), Way(updates=True)),
+        (("INSERT", "DELETE"), ("UPDATE",), ("differs",), Way(updates=True, as_rows=True)),
+        ((), ("INSERT", "UPDATE", "DELETE"), ("comes", "goes", "differs"), Way(as_rows=True)),
+    ],
+)
+def test_statements_that_fire_no_trigger_of_the_source(ours, theirs, kinds, expected):
+    assert way(table(ours), table(theirs), *kinds) == expected
+
+
+@pytest.mark.parametrize(
+    ("events", "kinds"), [(("INSERT",), ("comes",)), (("DELETE",), ("goes",)), (("INSERT", "UPDATE"), ("differs",))]
+)
+def test_where_there_is_none_it_must_be_allowed(events, kinds):
+    with pytest.raises(TableProblem, match="allow_triggers") as refused:
+        way(table(events), table(), *kinds)
+    assert refused.value.code == "triggers"
+    assert way(table(events), table(), *kinds, allowed=True) == Way(as_rows=True, fires=True)
+
+
+@pytest.mark.parametrize("ours", ["MyISAM", "Aria", "MEMORY", "InnoDB"])
+def test_without_transactions_rows_are_written_singly(ours):
+    assert way(table(engine=ours), table(engine="MEMORY"), "differs", "goes") == Way(singly=True, updates=True)
+    with pytest.raises(TableProblem, match="no transactions"):
+        way(table(("UPDATE",), ours), table(engine="MEMORY"), "differs", allowed=True)
+    assert way(table(("INSERT",), ours), table(engine="MEMORY"), "differs").singly
+
+
+@pytest.mark.parametrize(
+    ("code", "ours", "theirs", "how"),
+    [
+        ("engine_not_transactional", table(engine="CSV"), table(), {}),
+        ("engine_not_transactional", table(), table(engine="MEMORY", key=False), {}),
+        ("system_versioned", table(), table(kind="SYSTEM VERSIONED"), {}),
+        ("engine_not_crash_safe", table(), table(engine="MyISAM"), {}),
+        ("triggers", table(("INSERT",), key=False), table(), {"allowed": True}),
+        ("triggers", table(), table(("INSERT",)), {"target": Server(slave_run_triggers_for_rbr="LOGGING")}),
+        ("row_not_logged", table(), table(("INSERT",)), {"pair": Pair(stops_on_rows=True)}),
+        ("downstream_replicas", table(), table(("INSERT",)), {"pair": Pair("MIXED", others=("db3",))}),
+    ],
+)
+def test_what_is_refused_and_that_it_says_what_would_mend_it(code, ours, theirs, how):
+    ours = replace(ours, unique_keys=theirs.unique_keys) if not theirs.key else ours
+    with pytest.raises(TableProblem) as refused:
+        way(ours, theirs, "comes", **how)
+    assert refused.value.code == code
+    assert refused.value.remedy
