@@ -23,10 +23,14 @@ options:
         much longer.
     type: float
     default: 0.5
+"""
+
+    HOLD = r"""
+options:
   max_lag:
     description:
       - Work waits while a replication link of either server, or of a replica below either, lags more than this number of
-        seconds. A repair asks before each batch.
+        seconds. A repair and an undo ask before each batch.
       - Replicas are reached with the login of the server above them, at the address that they report (C(report_host)). One
         that reports none, or does not take the login, is not waited for.
       - Unset, it does not wait.
@@ -38,8 +42,8 @@ options:
     type: int
   max_runtime:
     description:
-      - Seconds after which no new chunk of a comparison and no new batch of a repair is begun. Tables not finished by then
-        are V(undecided). What a repair has logged until then is complete and verified; the next run goes on.
+      - Seconds after which no new chunk of a comparison and no new batch of a repair or an undo is begun. Tables not finished
+        by then are V(undecided). What was written until then is complete and verified; the next run goes on.
       - Unset, there is no limit.
     type: float
   pause_file:

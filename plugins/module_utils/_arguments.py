@@ -15,6 +15,7 @@ from __future__ import annotations
 import configparser
 import os
 import typing as t
+from dataclasses import replace
 
 from ansible.module_utils.basic import env_fallback
 
@@ -123,11 +124,18 @@ def pace_spec() -> Spec:
     return {
         "workers": {"type": "int", "default": 1},
         "chunk_time": {"type": "float", "default": 0.5},
+        **hold_spec(),
+        **fence_spec(),
+    }
+
+
+def hold_spec() -> Spec:
+    """Options that say when to hold back, and when to end."""
+    return {
         "max_lag": {"type": "float"},
         "max_threads_running": {"type": "int"},
         "max_runtime": {"type": "float"},
         "pause_file": {"type": "path"},
-        **fence_spec(),
     }
 
 
@@ -193,14 +201,21 @@ def pace(params: Params) -> Pace:
     workers = _at_least(params, "workers", 1)
     if workers > 64:
         raise UsageError("workers", f"{workers} is more than 64.", "Each is two connections.")
-    return Pace(
+    return replace(
+        hold(params),
         workers=workers,
         chunk_time=_at_least(params, "chunk_time", 0.01),
+        state_file=_file(params, "state_file"),
+    )
+
+
+def hold(params: Params) -> Pace:
+    """Give the pace of what is not cut into chunks. Raises UsageError."""
+    return Pace(
         max_lag=_if_given(params, "max_lag", 0),
         max_threads_running=_if_given(params, "max_threads_running", 1),
         max_runtime=_if_given(params, "max_runtime", 1),
         pause_file=_file(params, "pause_file") or None,
-        state_file=_file(params, "state_file"),
     )
 
 

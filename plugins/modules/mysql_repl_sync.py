@@ -110,6 +110,7 @@ extends_documentation_fragment:
   - comaster.mysql_repl.source
   - comaster.mysql_repl.selection
   - comaster.mysql_repl.pace
+  - comaster.mysql_repl.pace.hold
   - comaster.mysql_repl.pace.fence
   - comaster.mysql_repl.pace.progress
   - comaster.mysql_repl.limits

@@ -20,7 +20,8 @@ description:
   - Where the repair had changed the source (its options O(comaster.mysql_repl.mysql_repl_sync#module:extra_rows=adopt) and
     O(comaster.mysql_repl.mysql_repl_sync#module:conflict=newest)), the row that the source had before is put back instead, on both servers too.
   - A row that was changed again since the repair is left alone and reported in RV(refused), and the module fails at its end.
-  - A row that is already as it was needs nothing, so that running it twice is harmless.
+  - A row that is already as it was needs nothing, so that running it twice is harmless. An undo that ended early, by
+    O(max_runtime) or however else, leaves whole transactions behind; the next one goes on with the rest.
   - Keeps an undo journal itself, so that an undo can be undone.
 options:
   undo_file:
@@ -28,6 +29,14 @@ options:
       - The journal to replay, on the host where the module runs, as M(comaster.mysql_repl.mysql_repl_sync) returned it.
     type: path
     required: true
+  allow_triggers:
+    description:
+      - Put rows back also where that fires triggers of the source. What they change in the row is put right; a row that they
+        change elsewhere is found before the commit, which is rolled back, and the table is refused.
+      - It is not needed where no statement of the undo fires a trigger of the source. Triggers of the target never fire.
+    type: bool
+    default: false
+    version_added: 0.1.0
 author:
   - comaster.mysql_repl contributors (@comaster)
 extends_documentation_fragment:
@@ -35,14 +44,17 @@ extends_documentation_fragment:
   - comaster.mysql_repl.attributes.changes
   - comaster.mysql_repl.connection
   - comaster.mysql_repl.source
+  - comaster.mysql_repl.pace.hold
   - comaster.mysql_repl.pace.fence
   - comaster.mysql_repl.pace.progress
   - comaster.mysql_repl.limits
 notes:
   - "Rights of the account, on MySQL: C(SELECT, TRIGGER) on the data, C(REPLICATION CLIENT, PROCESS) on C(*.*); on MariaDB:
     C(SELECT, TRIGGER) on the data, C(BINLOG MONITOR, SLAVE MONITOR, PROCESS) on C(*.*). On both servers."
-  - "Besides, on the source only: C(INSERT, DELETE) on the tables of the journal. A repair needs neither, so grant them for the
-    time of the undo, or use another account."
+  - "Besides, on the source only: C(INSERT, DELETE) on the tables of the journal. C(UPDATE) for tables with triggers and for those
+    of MyISAM, Aria and MEMORY, for the latter also C(LOCK TABLES) on the database. Where the target has triggers and the server
+    does not log rows (C(binlog_format)): C(SESSION_VARIABLES_ADMIN) on MySQL, C(BINLOG ADMIN) on MariaDB. A repair needs no C(DELETE)
+    or C(UPDATE), so grant them for the time of the undo, or use another account."
 seealso:
   - module: comaster.mysql_repl.mysql_repl_sync
 """
@@ -89,11 +101,11 @@ changes:
       type: int
       sample: 0
     skipped:
-      description: Rows that were left alone; they are in RV(refused).
+      description: Rows that were left alone; RV(refused) has the first 1000 of them.
       type: int
       sample: 0
 refused:
-  description: Rows that were left alone.
+  description: Rows that were left alone, the first 1000. RV(changes.skipped) counts all of them.
   type: list
   elements: dict
   returned: when the servers were reached
@@ -108,7 +120,7 @@ refused:
       type: str
       sample: film_id=17
     reason:
-      description: Stable code, such as V(changed_since), V(schema_changed), V(triggers) or V(not_undone).
+      description: Stable code, such as V(changed_since), V(schema_changed), V(triggers) or V(not_undone); docs/hazards.md explains all.
       type: str
       sample: changed_since
     message:
@@ -179,8 +191,10 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **arguments.connection_spec(),
+            **arguments.hold_spec(),
             **arguments.fence_spec(),
             **arguments.limits_spec(),
+            "allow_triggers": {"type": "bool", "default": False},
             "undo_file": {"type": "path", "required": True},
             **live.spec(),
         },
@@ -198,6 +212,8 @@ def main() -> None:
                 arguments.undo_dir(params),
                 apply=not module.check_mode,
                 listener=listener,
+                pace=arguments.hold(params),
+                allow_triggers=params["allow_triggers"],
             ),
         )
 
