@@ -295,8 +295,8 @@ class _Run:
         """Undo gives the target its old rows back, through the source."""
         (a0, b0), (a1, b1) = before, after
         self.hold(self.columns == {name: self.hands.columns(name, self.database) for name in self.columns}, "no column changed")
-        # What a replica below the target lacks stops it when it is taken back: an undo does not look for such replicas yet.
-        if not report.undo_file or (self.merging and "b" in self.stage.below.values()):
+        # What a replica below has otherwise stops it when it is taken back: an undo does not look for such replicas yet.
+        if not report.undo_file or (self.merging and self.stage.below):
             return
         servers = self.stage.servers(PLAIN, as_root=True)
         dry = undo.run(servers, report.undo_file, apply=False)
