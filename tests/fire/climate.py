@@ -67,7 +67,6 @@ _GLOBALS: dict[str, tuple[str, ...]] = {
     "sql_select_limit": ("1", "3"),
     "foreign_key_checks": ("0",),
     "unique_checks": ("0",),
-    "sql_safe_updates": ("1",),
     "sql_auto_is_null": ("1",),
     "div_precision_increment": ("0",),
     "group_concat_max_len": ("4",),
