@@ -21,6 +21,7 @@ options:
   ignore_columns:
     description:
       - Columns that are not compared, as C(column), C(table.column) or C(database.table.column).
+      - Such a column may also be missing on one server, or be defined differently, unless a unique key holds it.
     type: list
     elements: str
     default: []

@@ -50,7 +50,7 @@ def verdict(result, table):
     return next(each for each in result.tables if each.table == table)
 
 
-@pytest.mark.parametrize("flavor", FLAVORS)
+@pytest.mark.parametrize("flavor", [*FLAVORS, "mariadb-11.8"])
 def test_one_wrong_value_of_each_type_is_found_and_no_other(pairs, fresh_database, flavor):
     pair = pairs(flavor)
     zoo = specimens(flavor)

@@ -73,9 +73,19 @@ SPECIMENS = (
     Specimen("ip6", "inet6", "'2001:db8::ff00:42:8329'", "'2001:db8::ff00:42:832a'", "mariadb"),
     Specimen("ip4", "inet4", "'10.0.0.1'", "'10.0.0.2'", "mariadb"),
     Specimen("arrow", "vector(2)", "STRING_TO_VECTOR('[1,2]')", "STRING_TO_VECTOR('[1,2.0000002]')", "mysql"),
+    Specimen("arrow", "vector(2)", "VEC_FromText('[1,2]')", "VEC_FromText('[1,2.0000002]')", "mariadb-11.8"),
+    Specimen("small", "smallint unsigned", "65535", "65534"),
+    Specimen("medium", "mediumint", "-8388608", "-8388607"),
+    Specimen("invalid_day", "datetime", "'2024-02-30 00:00:00'", "'2024-03-01 00:00:00'"),
+    Specimen("packed", "varchar(900) COMPRESSED", "REPEAT('x', 900)", "REPEAT('x', 899)", "mariadb"),
+    Specimen("packed_bytes", "blob COMPRESSED", "REPEAT('x', 9000)", "REPEAT('x', 8999)", "mariadb"),
+    Specimen(
+        "path", "linestring", "ST_GeomFromText('LINESTRING(0 0,1 1)')", "ST_GeomFromText('LINESTRING(0 0,1 1.0000000000000002)')"
+    ),
+    Specimen("no_place", "geometry", "NULL", "ST_GeomFromText('POINT(0 0)')"),
 )
 
 
 def specimens(flavor: str) -> tuple[Specimen, ...]:
     """The specimens a server of this flavor knows."""
-    return tuple(each for each in SPECIMENS if flavor.split("-")[0] in each.flavors.split())
+    return tuple(each for each in SPECIMENS if {flavor, flavor.split("-")[0]} & set(each.flavors.split()))

@@ -30,6 +30,20 @@ class Kind(Enum):
     BINARY = "binary"  # bytes
 
 
+#: Types of shapes of any size.
+SHAPES = frozenset(
+    {
+        "geometry",
+        "linestring",
+        "polygon",
+        "multipoint",
+        "multilinestring",
+        "multipolygon",
+        "geomcollection",
+        "geometrycollection",
+    }
+)
+
 _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year"), Kind.NUMBER),
     **dict.fromkeys(("float", "double"), Kind.FLOAT),
@@ -39,20 +53,7 @@ _KINDS: dict[str, Kind] = {
         ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "json", "uuid", "inet4", "inet6"), Kind.TEXT
     ),
     **dict.fromkeys(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "vector"), Kind.BINARY),
-    **dict.fromkeys(
-        (
-            "geometry",
-            "point",
-            "linestring",
-            "polygon",
-            "multipoint",
-            "multilinestring",
-            "multipolygon",
-            "geomcollection",
-            "geometrycollection",
-        ),
-        Kind.BINARY,
-    ),
+    **dict.fromkeys(("point", *SHAPES), Kind.BINARY),
 }
 
 _NUMBER = re.compile(rb"-?[0-9]+(\.[0-9]+)?")

@@ -32,8 +32,10 @@ from .session import Row, Session
 _BUCKET_ROWS = 200
 _MAX_BUCKETS = 2048
 
-# Strips in one statement: each repeats the expression over all columns.
+# Strips in one statement: each repeats the expression over all columns. A server takes statements up to
+# max_allowed_packet, which is 16 MiB or more; much smaller ones are quick to parse.
 _MAX_STRIPS = 256
+_STATEMENT_BYTES = 1 << 19
 
 # Rows (keys and hashes) held in memory at once while looking into what differs, and suspects told at once.
 _ROWS_IN_MEMORY = 20_000
@@ -92,6 +94,7 @@ class _Comparison:
         self._fingerprint = fingerprint
         self._sizer = sizer
         self._strip_sizer = StripSizer()
+        self._most_strips = max(1, min(_MAX_STRIPS, _STATEMENT_BYTES // fingerprint.statement_bytes))
         self._drifted = False
 
     def run(self, estimate: int, may_go_on: t.Callable[[], None], lower: Row | None) -> t.Iterator[Chunk]:
@@ -119,11 +122,12 @@ class _Comparison:
             wait(futures)  # sessions must be at rest when this ends
 
     def _cut(self, cutter: Cuts, estimate: int, lower: Row | None) -> t.Iterator[Cut]:
-        if estimate <= self._sizer.rows:
+        # An index of hashes cannot be walked along: for each chunk the whole table would be read.
+        if estimate <= self._sizer.rows or not self._fingerprint.space.key.ordered:
             yield Cut(KeyRange(lower), estimate)
             return
         while True:
-            cut = cutter.after(lower, min(self._sizer.rows, self._strip_sizer.rows * _MAX_STRIPS))
+            cut = cutter.after(lower, min(self._sizer.rows, self._strip_sizer.rows * self._most_strips))
             yield cut
             lower = cut.span.upper
             if lower is None:
@@ -131,7 +135,7 @@ class _Comparison:
 
     def _read(self, cut: Cut) -> _Reading:
         """Let both servers read a chunk, as soon as they are free for it."""
-        strips = cut.strips(self._strip_sizer.rows, _MAX_STRIPS)
+        strips = cut.strips(self._strip_sizer.rows, self._most_strips)
         buckets = min(_MAX_BUCKETS, cut.rows // _BUCKET_ROWS + 1) if self._drifted and not cut.keys else 1
 
         def scan(session: Session) -> tuple[list[BucketSum], float]:
@@ -179,7 +183,7 @@ class _Comparison:
         cut = reading.cut
         strips = self._bounded([_Strip(*each) for each in zip(reading.strips, ours, theirs)], t.cast(t.Any, cut.keys))
         lower = cut.span.lower
-        pieces = list(_pieces(strips))
+        pieces = list(_pieces(strips, self._most_strips))
         for piece in pieces:
             upper = cut.span.upper if piece is pieces[-1] else piece[-1].span.upper
             yield Chunk(KeyRange(lower, upper), sum(strip.ours.rows for strip in piece), self._suspects(piece), seconds)
@@ -195,7 +199,7 @@ class _Comparison:
                 if not strip.is_too_large:
                     finer.append(strip)
                     continue
-                parts = cuts.split(strip.span, strip.keys(keys), min(_MAX_STRIPS, strip.rows // _FINE_ROWS))
+                parts = cuts.split(strip.span, strip.keys(keys), min(self._most_strips, strip.rows // _FINE_ROWS))
                 sums = self._both(lambda session, parts=parts: self._fingerprint.strips(session, parts))  # type: ignore[misc]
                 finer.extend(_Strip(*each) for each in zip(parts, *sums))
             strips = finer
@@ -294,13 +298,13 @@ class _Strip:
         return low, max(low, keys[1] if upper is None else int(upper[0] or 0))
 
 
-def _pieces(strips: list[_Strip]) -> t.Iterator[list[_Strip]]:
-    """Group strips so that the differing rows of a group fit into memory."""
+def _pieces(strips: list[_Strip], most: int) -> t.Iterator[list[_Strip]]:
+    """Group strips so that the differing rows of a group fit into memory, and ``most`` of those strips into a statement."""
     piece: list[_Strip] = []
     rows = differing = 0
     for strip in strips:
         more = strip.rows if strip.differs else 0
-        if piece and more and (rows + more > _ROWS_IN_MEMORY or differing == _MAX_STRIPS):
+        if piece and more and (rows + more > _ROWS_IN_MEMORY or differing == most):
             yield piece
             piece, rows, differing = [], 0, 0
         piece.append(strip)

@@ -92,6 +92,13 @@ class Dialect:
         """MySQL only: query that returns 0 once all of ``gtids`` are applied, 1 when the time is over."""
         return f"SELECT WAIT_FOR_EXECUTED_GTID_SET({sqltext.string(gtids)}, {max(1, round(seconds))})"
 
+    @property
+    def index_is_usable(self) -> str:
+        """Expression on information_schema.STATISTICS: 1 if queries may use the index."""
+        if self.is_mariadb:
+            return "IGNORED = 'NO'" if self.version >= (10, 6) else "1"
+        return "IS_VISIBLE = 'YES'" if self._mysql_since(8) else "1"
+
     # -- optimizer -----------------------------------------------------------------------------
 
     @property

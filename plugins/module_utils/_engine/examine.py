@@ -85,10 +85,10 @@ class Examiner:
 
     def _examine(self, selected: Selected, keep: int) -> Examination:
         self.may_go_on()
-        table, target_table = _comparable(selected)
+        table, target_table = _comparable(selected, ignored_columns(selected.name, self.wanted.ignore_columns))
         finished = self.state.finished(table)
         if finished:
-            return Examination(finished, table, target_table)
+            return Examination(finished, selected.source, target_table)
         tally = Tally(table, self.sample_rows, keep, self.tell, self.spool)
         if table.key is None:
             self._examine_multiset(table, target_table, tally)
@@ -96,7 +96,7 @@ class Examiner:
             self._examine_keyed(KeySpace(table, table.key), target_table, tally)
         found = tally.report()
         self.state.note(table, None, found, finished=True)
-        return Examination(found, table, target_table, tally.kept)
+        return Examination(found, selected.source, target_table, tally.kept)
 
     def _examine_keyed(self, space: KeySpace, target_table: Table, tally: Tally) -> None:
         table, hands = space.table, self.crew.ready()
@@ -167,8 +167,8 @@ def _problem(selected: Selected, status: str, problem: ReplError) -> TableReport
     return TableReport(selected.name.database, selected.name.table, status, problem.code, message)
 
 
-def _comparable(selected: Selected) -> tuple[Table, Table]:
-    """Both definitions, if the table can be compared. Raises TableProblem."""
+def _comparable(selected: Selected, ignored: frozenset[str]) -> tuple[Table, Table]:
+    """Both definitions, of the source's what can be compared; ``ignored`` columns need not. Raises TableProblem."""
     ours, theirs = selected.source, selected.target
     if ours is None or theirs is None:
         where, other = ("target", "source") if theirs is None else ("source", "target")
@@ -177,15 +177,21 @@ def _comparable(selected: Selected) -> tuple[Table, Table]:
             f"{selected.name} exists on the {other} only.",
             "Create or drop it on the source; replication carries that to the target.",
         )
-    for table in (ours, theirs):
-        if not table.is_base_table:
-            kind = "sequence" if table.kind == "SEQUENCE" else "view"
-            raise TableProblem(kind, f"{selected.name} is a {kind}: it has no rows of its own.")
-    found = schema.differences(ours, theirs)
+    if ours.is_base_table != theirs.is_base_table:
+        table, other = ("source", "target") if ours.is_base_table else ("target", "source")
+        raise TableProblem(
+            "schema_mismatch",
+            f"{selected.name} is a table on the {table}, and none on the {other}.",
+            "Make it the same on both (on the source; replication carries it).",
+        )
+    if not ours.is_base_table:
+        kind = "sequence" if ours.kind == "SEQUENCE" else "view"
+        raise TableProblem(kind, f"{selected.name} is a {kind}: it has no rows of its own.")
+    found = schema.differences(ours, theirs, ignored)
     if found:
         raise TableProblem(
             "schema_mismatch",
             f"{selected.name} is defined differently on the two servers: {'; '.join(found)}.",
             "Make the definitions equal (on the source; replication carries it) before comparing data.",
         )
-    return ours, theirs
+    return schema.without_unlike(ours, theirs, ignored), theirs

@@ -41,9 +41,12 @@ from .session import Row, Session
 
 # Types whose values may exceed 64 KiB are digested one by one, so that a row's string stays far
 # below max_allowed_packet (a longer one would silently become NULL).
-_LARGE = frozenset({"mediumtext", "longtext", "mediumblob", "longblob", "json", "vector"})
+_LARGE = frozenset({"mediumtext", "longtext", "mediumblob", "longblob", "json", "vector", *codec.SHAPES})
 _LARGE_KINDS_LIMIT = 8  # more TEXT / BLOB columns (64 KiB each) than this, and they are digested too
 _MEDIUM = frozenset({"text", "blob"})
+
+# What a row is of which no column is compared.
+_NOTHING = "''"
 
 # As strong as a column's own collation (a literal is not), so that no server converts character sets.
 _SEPARATOR = "CAST(',' AS BINARY)"
@@ -91,6 +94,11 @@ class Fingerprint:
                 found[int(place or 0)] = BucketSum(int(rows or 0), digest or b"")
         return list(found.values())
 
+    @property
+    def statement_bytes(self) -> int:
+        """About how long the part of a statement is that reads one strip."""
+        return len(self._combined) + len(self._condition(KeyRange())) + 2 * len(self.space.table.name.sql)
+
     def rows_of_strips(self, session: Session, spans: t.Sequence[KeyRange]) -> list[list[bytes]]:
         """Every row of several ranges as ``key:fingerprint``. Only for a key that is one integer. Raises ServerError.
 
@@ -134,7 +142,7 @@ class Fingerprint:
 
     def _condition(self, span: KeyRange) -> str:
         within = self.space.within(span)
-        return f"{within} AND ({self.where})" if self.where else within
+        return f"{within} AND {sqltext.bracketed(self.where)}" if self.where else within
 
     def _bucket(self, buckets: int) -> str:
         if buckets <= 1:
@@ -189,7 +197,7 @@ def joined(columns: tuple[Column, ...], float_precision: int | None = None) -> s
         f"LENGTH({column.sql})" for column in columns if codec.is_variable_length(column) and column.data_type not in large
     ]
     values = [f"SHA2({column.sql}, 256)" if column.data_type in large else _value(column, float_precision) for column in columns]
-    return f"CONCAT_WS({_SEPARATOR}, {', '.join([*nulls, *lengths, *values])})"
+    return f"CONCAT_WS({_SEPARATOR}, {', '.join([*nulls, *lengths, *values]) or _NOTHING})"
 
 
 def _value(column: Column, float_precision: int | None) -> str:

@@ -33,12 +33,16 @@ _ALL = frozenset({"ALL", "ALL PRIVILEGES"})
 
 @dataclass(frozen=True)
 class Right:
-    """One entry: privileges on a database pattern (``*``: everything) and a table (``*``: every table)."""
+    """One entry: privileges on a database pattern (``*``: everything) and a table (``*``: every table).
+
+    ``on_columns``: privileges on some of the table's columns.
+    """
 
     privileges: frozenset[str]
     database: str
     table: str
     revoked: bool = False
+    on_columns: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,19 @@ class Grants:
         """Give the GRANT statements a comparison still needs; empty: none. No databases: wherever the account may read.
 
         TRIGGER is needed because information_schema.TRIGGERS is silently empty without it
-        (https://dev.mysql.com/doc/refman/8.4/en/information-schema-triggers-table.html).
+        (https://dev.mysql.com/doc/refman/8.4/en/information-schema-triggers-table.html). Columns that the account may not
+        read are hidden from it: they would be compared by nobody.
         """
-        return self._missing(dialect.monitor_privileges, ("SELECT", "TRIGGER"), databases)
+        databases = tuple(databases)
+        among = {name.lower() for name in databases}
+        hidden = tuple(
+            self._grant(("SELECT",), f"{sqltext.quote_name(right.database)}.{sqltext.quote_name(right.table)}")
+            for right in self.rights
+            if "SELECT" in right.on_columns
+            and (not among or right.database.lower() in among)
+            and not self.has("SELECT", right.database, right.table)
+        )
+        return (*self._missing(dialect.monitor_privileges, ("SELECT", "TRIGGER"), databases), *hidden)
 
     def missing_for_shadow(self, dialect: dialects.Dialect, databases: Iterable[str] = ()) -> tuple[str, ...]:
         """Give the GRANT statements a repair through the shadow table still needs on the source; empty: none."""
@@ -153,7 +167,8 @@ def parse(account: str, lines: Iterable[str], literal_names: bool = False) -> Gr
             # Rights on single columns do not suffice for anything here.
             words = _COLUMNS.sub("", found[2])
             privileges = frozenset(word.strip().upper() for word in words.split(",")) - {""}
-            rights.append(Right(privileges, _plain(found[3]), _plain(found[4]), found[1] == "REVOKE"))
+            on_columns = frozenset(each.partition("(")[0].strip().upper() for each in _COLUMNS.findall(found[2]))
+            rights.append(Right(privileges, _plain(found[3]), _plain(found[4]), found[1] == "REVOKE", on_columns))
         elif not _IRRELEVANT.match(line):
             # What follows may hold a password's hash (law 14).
             unparsed.append(re.split(r" (?:TO|FROM|IDENTIFIED) ", line)[0])

@@ -132,7 +132,7 @@ class Rows:
         return f"CRC32({self._string}) MOD {buckets}" if buckets > 1 else "0"
 
     def _where(self, condition: str | None = None) -> str:
-        given = [f"({each})" for each in (self.where, condition) if each]
+        given = [sqltext.bracketed(each) for each in (self.where, condition) if each]
         return f" WHERE {sqltext.conjunction(given)}" if given else ""
 
 

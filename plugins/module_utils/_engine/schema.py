@@ -14,7 +14,7 @@ import hashlib
 import re
 import typing as t
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from . import sqltext
@@ -27,6 +27,8 @@ _BASE_TABLES = frozenset({"BASE TABLE", "SYSTEM VERSIONED"})
 _TRANSACTIONAL = frozenset({"innodb", "rocksdb"})
 _LOCKABLE = frozenset({"myisam", "aria", "memory"})
 _PERIODS = frozenset({"date", "datetime", "timestamp"})
+# Their types hold labels, which may look like anything.
+_LABELLED = frozenset({"enum", "set"})
 _INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
 
 
@@ -86,10 +88,16 @@ class KeyPart:
 
 @dataclass(frozen=True)
 class Key:
-    """A unique key over plain columns."""
+    """A unique key over plain columns.
+
+    ``ordered``: whether its index can be walked along (one made of hashes cannot). ``usable``: whether the server lets
+    queries use it (not if it is INVISIBLE or IGNORED).
+    """
 
     name: str
     parts: tuple[KeyPart, ...]
+    ordered: bool = True
+    usable: bool = True
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -141,8 +149,16 @@ class Table:
     def key(self) -> Key | None:
         """The key that tells rows apart: the primary one, else the first unique one without NULLs."""
         stored = {column.name: column for column in self.stored_columns}
-        usable = [key for key in self.unique_keys if all(name in stored and not stored[name].nullable for name in key.columns)]
-        return min(usable, key=lambda key: (key.name != "PRIMARY", key.has_prefix, len(key.parts), key.name), default=None)
+        whole = [
+            key
+            for key in self.unique_keys
+            if key.usable and all(name in stored and not stored[name].nullable for name in key.columns)
+        ]
+        return min(
+            whole,
+            key=lambda key: (not key.ordered, key.name != "PRIMARY", key.has_prefix, len(key.parts), key.name),
+            default=None,
+        )
 
     @cached_property
     def shape(self) -> str:
@@ -171,22 +187,26 @@ class Table:
         return self.engine.lower() in _TRANSACTIONAL
 
 
-def read_tables(session: Session, databases: t.Sequence[str]) -> dict[TableName, Table]:
+def read_tables(session: Session, databases: t.Sequence[str], names: t.Sequence[TableName] = ()) -> dict[TableName, Table]:
     """Read all tables, views and sequences of the databases in a constant number of queries.
 
-    Raises ServerError.
+    ``names``: only those whose table is called as one of these. Raises ServerError.
     """
     if not databases:
         return {}
-    within = "({})".format(", ".join(sqltext.string(name) for name in databases))
+
+    def within(schema: str = "TABLE_SCHEMA", table: str = "TABLE_NAME") -> str:
+        given = [(schema, databases), *([(table, sorted({name.table for name in names}))] if names else [])]
+        return sqltext.conjunction(f"{column} IN ({', '.join(map(sqltext.string, values))})" for column, values in given)
+
     if not session.dialect.is_mariadb and session.dialect.version >= (8, 0, 0):
         # Fresh row estimates instead of ones cached for a day.
         session.execute("SET SESSION information_schema_stats_expiry = 0")
-    columns = _read_columns(session, within)
-    keys, functional = _read_unique_keys(session, within)
+    columns = _read_columns(session, within())
+    keys, functional = _read_unique_keys(session, within())
     if session.dialect.is_mariadb:
         functional |= _without_overlaps(session, keys, columns)
-    triggers = _read_triggers(session, within)
+    triggers = _read_triggers(session, within("EVENT_OBJECT_SCHEMA", "EVENT_OBJECT_TABLE"))
     return {
         name: Table(
             name=name,
@@ -202,7 +222,7 @@ def read_tables(session: Session, databases: t.Sequence[str]) -> dict[TableName,
         for row in session.records(
             "SELECT TABLE_SCHEMA AS db, TABLE_NAME AS tbl, TABLE_TYPE AS kind, ENGINE AS engine, TABLE_ROWS AS estimate,"
             " AVG_ROW_LENGTH AS bytes"
-            f" FROM information_schema.TABLES WHERE TABLE_SCHEMA IN {within}"
+            f" FROM information_schema.TABLES WHERE {within()}"
         )
         for name in (_name(row),)
     }
@@ -225,7 +245,7 @@ def _read_columns(session: Session, within: str) -> dict[TableName, list[Column]
         "SELECT TABLE_SCHEMA AS db, TABLE_NAME AS tbl, COLUMN_NAME AS name, DATA_TYPE AS data_type,"
         " COLUMN_TYPE AS column_type, CHARACTER_SET_NAME AS charset, COLLATION_NAME AS collation,"
         " IS_NULLABLE AS nullable, EXTRA AS extra, GENERATION_EXPRESSION AS expression"
-        f" FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN {within}"
+        f" FROM information_schema.COLUMNS WHERE {within}"
         " ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
     ):
         found[_name(row)].append(
@@ -247,10 +267,11 @@ def _read_unique_keys(session: Session, within: str) -> tuple[dict[TableName, li
     """The keys over plain columns, and the names of those over expressions."""
     parts: dict[tuple[TableName, str], list[KeyPart]] = defaultdict(list)
     functional: set[tuple[TableName, str]] = set()
+    usable, hashed = set(), set()
     for row in session.records(
         "SELECT TABLE_SCHEMA AS db, TABLE_NAME AS tbl, INDEX_NAME AS idx, COLUMN_NAME AS name, SUB_PART AS prefix,"
-        " COLLATION AS direction"
-        f" FROM information_schema.STATISTICS WHERE NON_UNIQUE = 0 AND TABLE_SCHEMA IN {within}"
+        f" COLLATION AS direction, INDEX_TYPE AS kind, {session.dialect.index_is_usable} AS usable"
+        f" FROM information_schema.STATISTICS WHERE NON_UNIQUE = 0 AND {within}"
         " ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
     ):
         place = (_name(row), _text(row, "idx"))
@@ -258,10 +279,14 @@ def _read_unique_keys(session: Session, within: str) -> tuple[dict[TableName, li
             functional.add(place)
         prefix = int(row["prefix"]) if row["prefix"] else None
         parts[place].append(KeyPart(_text(row, "name"), prefix, row["direction"] == "D"))
+        if row["kind"] == "HASH":
+            hashed.add(place)
+        if row["usable"] == "1":
+            usable.add(place)
     found: dict[TableName, list[Key]] = defaultdict(list)
     for (table, key), columns in parts.items():
         if (table, key) not in functional:
-            found[table].append(Key(key, tuple(columns)))
+            found[table].append(Key(key, tuple(columns), (table, key) not in hashed, (table, key) in usable))
     return found, functional
 
 
@@ -288,7 +313,7 @@ def _read_triggers(session: Session, within: str) -> dict[TableName, list[Trigge
     for row in session.records(
         "SELECT EVENT_OBJECT_SCHEMA AS db, EVENT_OBJECT_TABLE AS tbl, TRIGGER_NAME AS name,"
         " EVENT_MANIPULATION AS event, ACTION_TIMING AS timing"
-        f" FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA IN {within} ORDER BY 1, 2, 3"
+        f" FROM information_schema.TRIGGERS WHERE {within} ORDER BY 1, 2, 3"
     ):
         found[_name(row)].append(Trigger(_text(row, "name"), _text(row, "event"), _text(row, "timing")))
     return found
@@ -316,8 +341,10 @@ def _generated(extra: str) -> str:
     return ""
 
 
-def differences(source: Table, target: Table) -> tuple[str, ...]:
+def differences(source: Table, target: Table, ignored: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """Say how two definitions differ in what matters to the data; an empty tuple if they agree.
+
+    ``ignored``: columns that are left out of the comparison; outside the keys, nothing of them matters.
 
     Column order, comments, defaults, secondary non-unique keys and the engine do not matter: the
     comparison names its columns and replication by statement does too. Nor does the collation of a
@@ -327,7 +354,8 @@ def differences(source: Table, target: Table) -> tuple[str, ...]:
     unique = {name.lower() for table in (source, target) for key in table.unique_keys for name in key.columns}
     ours = {column.name.lower(): column for column in source.columns}
     theirs = {column.name.lower(): column for column in target.columns}
-    for name in sorted(ours.keys() | theirs.keys()):
+    ignored = frozenset(name.lower() for name in ignored) - unique
+    for name in sorted((ours.keys() | theirs.keys()) - ignored):
         if name not in theirs:
             found.append(f"column {name} is missing on the target")
         elif name not in ours:
@@ -336,7 +364,22 @@ def differences(source: Table, target: Table) -> tuple[str, ...]:
             found.append(f"column {name}: source {_describe(ours[name])}, target {_describe(theirs[name])}")
     if _keys(source) != _keys(target):
         found.append(f"unique keys: source {_keys(source)}, target {_keys(target)}")
+    elif source.key and not any(key.usable and key.name.lower() == source.key.name.lower() for key in target.unique_keys):
+        found.append(f"unique key {source.key.name} has another name on the target, or queries may not use it there")
     return tuple(found)
+
+
+def without_unlike(source: Table, target: Table, ignored: frozenset[str]) -> Table:
+    """The source's definition without those ``ignored`` columns that the target has not, or has otherwise."""
+    theirs = {column.name.lower(): column for column in target.columns}
+    unique = {name.lower() for key in source.unique_keys for name in key.columns}
+
+    def is_alike(column: Column) -> bool:
+        other = theirs.get(column.name.lower())
+        return other is not None and _shape(column, in_unique_key=False) == _shape(other, in_unique_key=False)
+
+    unlike = {column.name for column in source.columns if column.name in ignored and not is_alike(column)} - unique
+    return replace(source, columns=tuple(column for column in source.columns if column.name not in unlike)) if unlike else source
 
 
 def column_order(table: Table) -> tuple[tuple[str, str, str | None, str], ...]:
@@ -356,10 +399,15 @@ def _shape(column: Column, in_unique_key: bool) -> tuple[object, ...]:
 
 
 def _plain_type(column: Column) -> str:
-    """The type without the display width of integers, which MySQL 8 no longer shows."""
-    if column.is_integer and "zerofill" not in column.column_type:
-        return re.sub(r"\(\d+\)", "", column.column_type)
-    return column.column_type
+    """The type without what says nothing of its values.
+
+    That is the display width of integers and years, which MySQL 8 no longer shows, and MariaDB's comments on how values
+    are stored: ``/* mariadb-5.3 */`` for dates of an old table, ``/*M!100301 COMPRESSED*/``.
+    """
+    plain = re.sub(r"/\*.*?\*/", "", column.column_type).strip() if column.data_type not in _LABELLED else column.column_type
+    if (column.is_integer or column.data_type == "year") and "zerofill" not in plain:
+        return re.sub(r"\(\d+\)", "", plain)
+    return plain
 
 
 def _describe(column: Column) -> str:

@@ -68,7 +68,7 @@ def ignored_columns(name: TableName, patterns: t.Iterable[str]) -> frozenset[str
 
 def _databases(session: Session, wanted: Selection) -> set[str]:
     names = {str(row["Database"]) for row in session.records("SHOW DATABASES")}
-    patterns = [*wanted.databases, *(pattern.split(".", 1)[0] for pattern in wanted.tables)]
+    patterns = [*wanted.databases, *(database for pattern in wanted.tables for database in _before_dots(pattern))]
     return {
         name
         for name in names
@@ -76,6 +76,12 @@ def _databases(session: Session, wanted: Selection) -> set[str]:
         and (not patterns or _matches(name, patterns))
         and not _matches(name, wanted.ignore_databases)
     }
+
+
+def _before_dots(pattern: str) -> t.Iterator[str]:
+    """What may be the database in ``db.table``: either name may hold dots."""
+    parts = pattern.split(".")
+    return (".".join(parts[:place]) for place in range(1, len(parts)))
 
 
 def _is_table_wanted(name: TableName, wanted: Selection) -> bool:

@@ -72,6 +72,11 @@ def string(value: str) -> str:
     return text_literal(value.encode("utf-8"), "utf8mb4")
 
 
+def bracketed(condition: str) -> str:
+    """A condition in brackets, also one that ends with a comment."""
+    return f"({condition}\n)"
+
+
 def conjunction(conditions: Iterable[str]) -> str:
     """Join conditions with AND; an empty list is TRUE."""
     return " AND ".join(conditions) or "TRUE"

@@ -26,7 +26,7 @@ from .report import Copies, Position, SampleRow, TableReport
 from .schema import Table
 from .session import Row
 
-FORMAT = "comaster.mysql_repl check state 3"
+FORMAT = "comaster.mysql_repl check state 4"
 
 # Seconds between two writes of the file while one table is read.
 _WRITE_EVERY = 5.0
@@ -64,7 +64,7 @@ class StateFile:
         if not self._path or (finished and found.status not in _DECIDED):
             return
         key = None if upper is None else [None if value is None else base64.b64encode(value).decode() for value in upper]
-        self._tables[str(table.name)] = {
+        self._tables[_place(table)] = {
             "shape": table.shape,
             "finished": finished,
             "key": key,
@@ -101,7 +101,7 @@ class StateFile:
                 os.remove(self._path)
 
     def _part(self, table: Table) -> dict[str, t.Any] | None:
-        part = self._tables.get(str(table.name))
+        part = self._tables.get(_place(table))
         return part if part and part["shape"] == table.shape else None
 
     def _load(self) -> dict[str, dict[str, t.Any]]:
@@ -123,6 +123,11 @@ class StateFile:
             raise UsageError("state_file", f"{self._path} was written by another version.", "Remove it to start anew.")
         tables: dict[str, dict[str, t.Any]] = said["tables"] if said["question"] == self._question else {}
         return tables
+
+
+def _place(table: Table) -> str:
+    """A table's name as a key of JSON; ``a.b``.``c`` and ``a``.``b.c`` are two tables."""
+    return json.dumps([table.name.database, table.name.table])
 
 
 def _sum(said: dict[str, t.Any]) -> str:

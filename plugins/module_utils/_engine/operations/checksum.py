@@ -18,6 +18,7 @@ from ..examine import Examination, Examiner
 from ..fence import fence_both
 from ..options import Pace, Selection, Servers
 from ..progress import COMPARE, Listener, Meter, nobody
+from ..redefined import Examinations
 from ..report import DRIFT, IDENTICAL, SKIPPED, UNDECIDED, ChecksumReport, ServerReport, TableReport, summarize
 from ..schema import Table
 from ..selection import Selected, named_databases, select
@@ -84,7 +85,7 @@ def examine_all(
         return tuple(Examination(_undecided(selected, exc)) for selected in chosen)
     meter.begin(COMPARE, len(chosen), sum(selected.rows_estimate for selected in chosen))
     state = StateFile(pace.state_file, (pair.source.identity, pair.target.identity, selection))
-    found: list[Examination] = []
+    found = Examinations(connections.source, connections.target)
     spool = SpoolFile()
     replicas = ((connections.source, pair.source_replicas), (connections.target, pair.target_replicas))
     with watch(pace, replicas) as below, Crew(connections.new_source, connections.new_target, pace.workers) as crew:
@@ -93,17 +94,18 @@ def examine_all(
         for selected in chosen:
             filtered = pair.filter_on(selected.name.database, selected.name.table)
             if filtered:
-                found.append(Examination(_filtered(selected, filtered)))
+                found.add(Examination(_filtered(selected, filtered)))
                 continue
             # Each table has the whole allowance: one that is refused in the end must not have used that of another.
-            found.append(examiner.examine(selected, keep))
-    if any(examination.report.status == UNDECIDED for examination in found):
+            found.add(examiner.examine(selected, keep))
+    examinations = found.all()
+    if any(examination.report.status == UNDECIDED for examination in examinations):
         state.write()
     else:
         state.remove()
     # Whoever ended the run made the remaining tables undecided so far; now the run ends.
     meter.hold()
-    return tuple(found)
+    return examinations
 
 
 def all_identical(tables: t.Iterable[TableReport]) -> bool:

@@ -35,10 +35,10 @@ def test_differing_strips_are_looked_into_in_pieces_that_fit_into_memory():
         return compare._Strip(KeyRange(), BucketSum(rows, b""), BucketSum(rows, b"x" if differs else b""))
 
     strips = [strip(9000, True), strip(500_000, False), strip(9000, True), strip(9000, True), strip(70_000, True)]
-    pieces = list(compare._pieces(strips))
+    pieces = list(compare._pieces(strips, most=256))
     assert [strip for piece in pieces for strip in piece] == strips
     assert [len(piece) for piece in pieces] == [3, 1, 1]
-    assert len(list(compare._pieces([strip(1, True)] * 600))) == 3, "a statement has a bounded number of strips"
+    assert len(list(compare._pieces([strip(1, True)] * 600, most=256))) == 3, "a statement has a bounded number of strips"
 
 
 def test_strips_get_finer_as_more_rows_differ_and_stay_within_bounds():

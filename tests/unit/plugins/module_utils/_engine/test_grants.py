@@ -60,6 +60,16 @@ def test_rights_hold_where_they_were_given():
     assert not found.has("UPDATE", "shop", "t"), "a right on some columns is not one on the table"
 
 
+def test_a_table_of_which_some_columns_may_be_read_is_not_read():
+    some, other = "GRANT SELECT (`id`, `v`) ON `shop`.`t` TO `m`@`%`", "GRANT SELECT, TRIGGER ON `shop`.`u` TO `m`@`%`"
+    wanted = "GRANT SELECT ON `shop`.`t` TO `m`@`%`"
+    assert wanted in parse([some, other]).missing_for_check(MYSQL)
+    assert wanted in parse([some, other]).missing_for_check(MYSQL, ["shop"])
+    assert wanted not in parse([some, other]).missing_for_check(MYSQL, ["sales"])
+    for whole in ("SELECT ON *.*", "SELECT ON `shop`.*", "SELECT, INSERT ON `shop`.`t`"):
+        assert wanted not in parse([some, f"GRANT {whole} TO `m`@`%`"]).missing_for_check(MYSQL)
+
+
 @pytest.mark.parametrize(("database", "expected"), [("shop_eu", True), ("shopXeu", False), ("SHOP_EU", True), ("my", False)])
 def test_patterns_in_database_names(database, expected):
     assert parse(MARIADB_LINES).has("TRIGGER", database) is expected

@@ -41,6 +41,7 @@ def with_column(column: Column) -> Table:
         with_column(replace(ID, column_type="int")),
         with_column(replace(NAME, collation="utf8mb3_bin")),
         with_column(replace(SUM, expression="(id+1)")),
+        with_column(replace(NAME, column_type="varchar(20) /*M!100301 COMPRESSED*/")),
     ],
 )
 def test_differences_that_do_not_matter(other):
@@ -78,3 +79,30 @@ def test_the_key_is_the_primary_one_or_unique_without_nulls():
     assert not_null.key == BY_NAME
     virtual = replace(with_column(replace(ID, generated="virtual")), unique_keys=(PRIMARY,))
     assert virtual.key is None, "a virtual column is not among the values read"
+
+
+def test_a_comment_among_labels_is_a_label():
+    choice = Column("c", "enum", "enum('/*a*/','b')", "latin1", "latin1_bin", True, "", "")
+    other = replace(choice, column_type="enum('','b')")
+    assert schema.differences(replace(TABLE, columns=(ID, choice)), replace(TABLE, columns=(ID, other)))
+
+
+def test_ignored_columns_may_be_unlike_unless_a_key_holds_them():
+    other = replace(TABLE, columns=(ID, replace(SUM, generated="")))
+    assert schema.differences(TABLE, other, frozenset({"name", "SUM"})) == ()
+    assert schema.without_unlike(TABLE, other, frozenset({"name", "sum"})).columns == (ID,)
+    assert schema.without_unlike(TABLE, TABLE, frozenset({"name"})) is TABLE
+    assert schema.differences(replace(TABLE, unique_keys=(PRIMARY, BY_NAME)), other, frozenset({"name"}))
+
+
+def test_a_key_that_queries_may_not_use_or_walk_along_comes_last_or_never():
+    one, two = Column("one", "int", "int", None, None, False, "", ""), Column("two", "int", "int", None, None, False, "", "")
+    hashed = Key("a", (KeyPart("one", None, False),), ordered=False)
+    walked = Key("b", (KeyPart("one", None, False), KeyPart("two", None, False)))
+    hidden = Key("c", (KeyPart("two", None, False),), usable=False)
+    table = replace(TABLE, columns=(one, two), unique_keys=(hashed, walked, hidden))
+    assert table.key == walked
+    assert replace(table, unique_keys=(hidden, hashed)).key == hashed
+    assert replace(table, unique_keys=(hidden,)).key is None
+    renamed = replace(walked, name="d")
+    assert schema.differences(table, replace(table, unique_keys=(hashed, renamed, hidden)))
