@@ -267,3 +267,49 @@ def test_a_key_that_is_called_otherwise_is_said(pairs, fresh_database, flavor):
         found = verdict(check(pair, database), "t")
     assert (found.status, found.reason) == (report.ERROR, "schema_mismatch")
     assert "one has another name on the target" in found.message
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_rows_near_max_allowed_packet_are_compared_or_refused(pairs, fresh_database, flavor):
+    """What a server makes of a longer string is NULL: a row that counts for nothing, whatever else differs in it."""
+    pair = pairs(flavor)
+    ((before,),) = pair.a.query("SELECT @@GLOBAL.max_allowed_packet")
+
+    def allow(size):
+        for server in (pair.a, pair.b):
+            server.execute(f"SET GLOBAL max_allowed_packet = {size}")
+
+    points = 60_000
+    path = f"ST_GeomFromWKB(CONCAT(X'0102000000', X'{points.to_bytes(4, 'little').hex()}', REPEAT(X'00', {16 * points})))"
+    texts = ", ".join("REPEAT('x', 60000)" for _each in range(9))
+    with fresh_database(pair) as database:
+        pair.a.execute(
+            [
+                "CREATE TABLE paths (id int PRIMARY KEY, p geometry, q geometry, body longtext, v int)",
+                f"INSERT INTO paths SELECT n, {path}, {path}, REPEAT('x', 1000000), n FROM (SELECT 1 AS n UNION SELECT 2) s",
+                f"CREATE TABLE texts (id int PRIMARY KEY, {', '.join(f'c{n} text' for n in range(9))}, v int)",
+                f"INSERT INTO texts VALUES (1, {texts}, 1), (2, {texts}, 2)",
+                "CREATE TABLE loose AS SELECT * FROM texts",
+                "CREATE TABLE short (id int PRIMARY KEY, v int)",
+                "INSERT INTO short VALUES (1, 1), (2, 2)",
+            ],
+            database=database,
+        )
+        pair.wait()
+        tables = ("loose", "paths", "short", "texts")
+        for table in tables:
+            pair.b.execute(f"UPDATE {table} SET v = 7 WHERE id = 2", database=database, logged=False)
+        try:
+            allow(1 << 20)
+            found = check(pair, database)
+            allow(1 << 18)
+            refused = check(pair, database)
+        finally:
+            allow(before)
+    assert {table: sum(each) for table, each in counts(found).items()} == {"loose": 2, "paths": 1, "short": 1, "texts": 1}
+    assert statuses(refused) == {
+        "loose": (report.ERROR, "row_too_large"),
+        "paths": (report.DRIFT, None),
+        "short": (report.DRIFT, None),
+        "texts": (report.ERROR, "row_too_large"),
+    }

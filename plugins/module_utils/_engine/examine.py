@@ -52,7 +52,7 @@ class Examiner:
 
     ``fence`` drains replication both ways (and raises Undecided where it cannot), ``may_go_on`` returns
     when a piece of work may begin. ``sample_rows``: differences shown for each table. ``tell`` is given
-    each confirmed difference, ``meter`` how far the run is.
+    each confirmed difference, ``meter`` how far the run is. ``packet``: the smaller max_allowed_packet, in bytes.
     """
 
     crew: Crew
@@ -62,6 +62,7 @@ class Examiner:
     may_go_on: t.Callable[[], None]
     sample_rows: int
     state: StateFile
+    packet: int
     tell: t.Callable[[Table, confirm.Difference], None]
     spool: SpoolFile = field(default_factory=SpoolFile)
     meter: Meter = field(default_factory=Meter)
@@ -89,6 +90,7 @@ class Examiner:
         finished = self.state.finished(table)
         if finished:
             return Examination(finished, selected.source, target_table)
+        fingerprint.refuse_too_long(table, self.packet)
         tally = Tally(table, self.sample_rows, keep, self.tell, self.spool)
         if table.key is None:
             self._examine_multiset(table, target_table, tally)

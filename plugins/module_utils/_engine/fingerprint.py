@@ -34,6 +34,7 @@ from dataclasses import dataclass
 
 from . import codec, sqltext, wire
 from .dialect import Dialect
+from .errors import TableProblem
 from .keyspace import KeyRange, KeySpace
 from .options import Selection
 from .schema import Column, Table
@@ -44,6 +45,11 @@ from .session import Row, Session
 _LARGE = frozenset({"mediumtext", "longtext", "mediumblob", "longblob", "json", "vector", *codec.SHAPES})
 _LARGE_KINDS_LIMIT = 8  # more TEXT / BLOB columns (64 KiB each) than this, and they are digested too
 _MEDIUM = frozenset({"text", "blob"})
+
+# Bytes: a max_allowed_packet for any row's string; what TEXT or BLOB may have; what all other columns may have together.
+_ENOUGH = 1 << 20
+_MEDIUM_BYTES = 1 << 16
+_REST = 1 << 17
 
 # What a row is of which no column is compared.
 _NOTHING = "''"
@@ -186,6 +192,22 @@ def compared_columns(table: Table, ignored: frozenset[str]) -> tuple[Column, ...
     for column in columns:
         codec.kind(column)
     return columns
+
+
+def refuse_too_long(table: Table, packet: int) -> None:
+    """Refuse a table whose rows may have strings above max_allowed_packet (bytes): NULL, and as good as not there.
+
+    1 MiB is always enough: 8 columns of 64 KiB, a row of 64 KiB besides, digests and lengths. Raises TableProblem.
+    """
+    if packet >= _ENOUGH:
+        return
+    rest = _REST + sum(_MEDIUM_BYTES for column in table.stored_columns if column.data_type in _MEDIUM)
+    if rest > packet:
+        raise TableProblem(
+            "row_too_large",
+            f"{table.name} may have rows that cannot be compared with max_allowed_packet = {packet}.",
+            "Raise max_allowed_packet to 1M or more on both servers.",
+        )
 
 
 def joined(columns: tuple[Column, ...], float_precision: int | None = None) -> str:

@@ -28,7 +28,7 @@ from .session import Row
 
 FORMAT = "comaster.mysql_repl check state 4"
 
-# Seconds between two writes of the file while one table is read.
+# Seconds between two writes of the file.
 _WRITE_EVERY = 5.0
 
 _DECIDED = frozenset({report.IDENTICAL, report.DRIFT})
@@ -60,7 +60,7 @@ class StateFile:
         return tuple(None if value is None else base64.b64decode(value) for value in part["key"]), _report(part["report"])
 
     def note(self, table: Table, upper: Row | None, found: TableReport, finished: bool = False) -> None:
-        """Note how far a table is. Written at the table's end, and now and then before. Raises UsageError."""
+        """Note how far a table is. Written now and then: the file tells of all tables, which may be many. Raises UsageError."""
         if not self._path or (finished and found.status not in _DECIDED):
             return
         key = None if upper is None else [None if value is None else base64.b64encode(value).decode() for value in upper]
@@ -70,7 +70,7 @@ class StateFile:
             "key": key,
             "report": asdict(found),
         }
-        if finished or self.is_due:
+        if self.is_due:
             self.write()
 
     @property

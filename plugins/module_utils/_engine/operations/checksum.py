@@ -89,8 +89,9 @@ def examine_all(
     spool = SpoolFile()
     replicas = ((connections.source, pair.source_replicas), (connections.target, pair.target_replicas))
     with watch(pace, replicas) as below, Crew(connections.new_source, connections.new_target, pace.workers) as crew:
+        packet = min(facts.max_allowed_packet for facts in (pair.source, pair.target))
         throttle = Throttle(pace, connections.source, connections.target, meter, below=below)
-        examiner = Examiner(crew, selection, pace, fence, throttle.wait, sample_rows, state, tell, spool, meter)
+        examiner = Examiner(crew, selection, pace, fence, throttle.wait, sample_rows, state, packet, tell, spool, meter)
         for selected in chosen:
             filtered = pair.filter_on(selected.name.database, selected.name.table)
             if filtered:
