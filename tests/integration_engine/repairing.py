@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import (
+    catalog,
     confirm,
     fence,
     journal,
@@ -98,7 +99,7 @@ class Rig:
 
     def table(self, name):
         """The table as the source defines it."""
-        return schema.read_tables(self.source, [self.database])[schema.TableName(self.database, name)]
+        return catalog.read_tables(self.source, [self.database])[schema.TableName(self.database, name)]
 
     def content(self, server, name):
         """All rows, exactly, in no order."""

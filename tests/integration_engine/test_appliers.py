@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from integration_engine.support import REPAIR_GRANTS, account, assert_repaired, image, servers
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options, report, schema, shadow, topology
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import catalog, options, report, shadow, topology
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, ServerError
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import info, sync
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.session import connect
@@ -44,7 +44,7 @@ def log_a_statement(pair: Topology) -> None:
     """Log as a repair does, without its preflight."""
     wanted = servers(pair)
     with topology.open_pair(wanted) as connections, connect(connections.source.endpoint, "source") as session:
-        table = next(iter(schema.read_tables(connections.source, ["shop"]).values()))
+        table = next(iter(catalog.read_tables(connections.source, ["shop"]).values()))
         shadow.prepare(session)
         with shadow.Shadow(session, table) as hidden:
             hidden.log(["REPLACE INTO `t` VALUES (1, 1)"])

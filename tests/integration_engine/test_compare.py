@@ -14,6 +14,7 @@ from integration_engine.support import servers
 from integration_engine.types_zoo import specimens
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import (
+    catalog,
     compare,
     confirm,
     options,
@@ -554,6 +555,6 @@ def test_a_row_on_its_way_is_no_drift(pairs, fresh_database, flavor, direction):
 
         login = servers(pair).target
         with session.connect(login.at(pair.a.host, pair.a.port), "source") as source, session.connect(login, "target") as target:
-            table = schema.read_tables(source, [database])[schema.TableName(database, "t")]
+            table = catalog.read_tables(source, [database])[schema.TableName(database, "t")]
             found = confirm.confirm(source, target, table, [(b"1",), (b"2",), (b"3",)], fence)
     assert [(each.kind, each.key) for each in found] == [(confirm.DIFFERENT, (b"2",))]

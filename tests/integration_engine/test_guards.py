@@ -14,6 +14,7 @@ from integration_engine.support import image, servers
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import (
     adopt,
+    catalog,
     journal,
     multiset,
     options,
@@ -63,7 +64,7 @@ def test_rows_on_their_way_are_no_drift_without_a_key(pairs, fresh_database, fla
         login = servers(pair).target
         source = session.connect(login.at(pair.a.host, pair.a.port), "source")
         with Lane(source, session.connect(login, "target")) as lane:
-            table = schema.read_tables(source, [database])[schema.TableName(database, "t")]
+            table = catalog.read_tables(source, [database])[schema.TableName(database, "t")]
             rows = multiset.Rows(table, table.stored_columns)
             suspects = [digest for some in multiset.scan(lane, rows, 5).suspects for digest in some]
             assert len(suspects) == 4  # 0 and 2, and both values on their way

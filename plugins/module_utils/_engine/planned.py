@@ -11,6 +11,7 @@ import typing as t
 from dataclasses import replace
 
 from . import multiset, schema
+from .catalog import read_tables
 from .confirm import Difference, confirm
 from .errors import ReplError, TableProblem, Undecided
 from .examine import Examination
@@ -18,7 +19,7 @@ from .lanes import Lane
 from .planfile import PlannedRow, PlannedTable
 from .progress import Meter
 from .report import ERROR, UNDECIDED, TableReport
-from .schema import Table, read_tables
+from .schema import Table
 from .session import Row
 from .spool import in_batches
 from .tally import Tally

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from . import arrival, locks, rewrite, sqltext
+from .catalog import definition
 from .collisions import Collisions
 from .confirm import DIFFERENT, Difference, read_rows
 from .errors import AccessDenied, LockConflict, LostConnection, Refusal, ReplError, ServerError, TableProblem
@@ -27,7 +28,7 @@ from .keyspace import KeySpace
 from .modified import records_of_update, rows_modified
 from .multiset import Rows
 from .returns import Way
-from .schema import Key, Table, definition
+from .schema import Key, Table
 from .session import Row, Session
 from .spool import row_bytes
 from .takeback import Return

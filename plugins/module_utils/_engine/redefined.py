@@ -14,13 +14,14 @@ import time
 import typing as t
 from dataclasses import replace
 
+from .catalog import read_tables
 from .errors import ReplError
 from .examine import Examination
 from .report import ERROR, UNDECIDED, TableReport
-from .schema import Table, TableName, read_tables
+from .schema import Table, TableName
 from .session import Session
 
-# Seconds after which the tables compared since are looked at; tables at once.
+# Seconds after which the tables compared since are looked at, or so many of them.
 _LOOK_EVERY = 10.0
 _AT_ONCE = 1000
 

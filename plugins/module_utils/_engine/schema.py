@@ -2,23 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a table is made of, read for all selected tables at once, and whether two definitions agree.
-
-Facts: https://dev.mysql.com/doc/refman/8.4/en/information-schema.html and
-https://mariadb.com/kb/en/information-schema-tables/.
-"""
+"""What a table is made of, and whether two definitions agree. catalog.py reads them."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import typing as t
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from . import sqltext
-from .session import Session
 
 # Bytes that a value takes in memory besides its own.
 _VALUE_BYTES = 50
@@ -26,7 +19,6 @@ _VALUE_BYTES = 50
 _BASE_TABLES = frozenset({"BASE TABLE", "SYSTEM VERSIONED"})
 _TRANSACTIONAL = frozenset({"innodb", "rocksdb"})
 _LOCKABLE = frozenset({"myisam", "aria", "memory"})
-_PERIODS = frozenset({"date", "datetime", "timestamp"})
 # Their types hold labels, which may look like anything.
 _LABELLED = frozenset({"enum", "set"})
 _INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
@@ -143,7 +135,8 @@ class Table:
     @cached_property
     def stored_columns(self) -> tuple[Column, ...]:
         """The columns that are compared, in table order."""
-        return tuple(column for column in self.columns if column.is_stored)
+        stored = tuple(column for column in self.columns if column.is_stored)
+        return stored if len(stored) < len(self.columns) else self.columns
 
     @cached_property
     def key(self) -> Key | None:
@@ -185,160 +178,6 @@ class Table:
     def is_transactional(self) -> bool:
         """Whether its engine locks rows and rolls back."""
         return self.engine.lower() in _TRANSACTIONAL
-
-
-def read_tables(session: Session, databases: t.Sequence[str], names: t.Sequence[TableName] = ()) -> dict[TableName, Table]:
-    """Read all tables, views and sequences of the databases in a constant number of queries.
-
-    ``names``: only those whose table is called as one of these. Raises ServerError.
-    """
-    if not databases:
-        return {}
-
-    def within(schema: str = "TABLE_SCHEMA", table: str = "TABLE_NAME") -> str:
-        given = [(schema, databases), *([(table, sorted({name.table for name in names}))] if names else [])]
-        return sqltext.conjunction(f"{column} IN ({', '.join(map(sqltext.string, values))})" for column, values in given)
-
-    if not session.dialect.is_mariadb and session.dialect.version >= (8, 0, 0):
-        # Fresh row estimates instead of ones cached for a day.
-        session.execute("SET SESSION information_schema_stats_expiry = 0")
-    columns = _read_columns(session, within())
-    keys, functional = _read_unique_keys(session, within())
-    if session.dialect.is_mariadb:
-        functional |= _without_overlaps(session, keys, columns)
-    triggers = _read_triggers(session, within("EVENT_OBJECT_SCHEMA", "EVENT_OBJECT_TABLE"))
-    return {
-        name: Table(
-            name=name,
-            kind=_text(row, "kind"),
-            engine=_text(row, "engine"),
-            columns=tuple(columns[name]),
-            unique_keys=tuple(keys[name]),
-            rows_estimate=int(row["estimate"] or 0),
-            triggers=tuple(triggers[name]),
-            functional_keys=tuple(key for table, key in sorted(functional, key=str) if table == name),
-            row_bytes=int(row["bytes"] or 0),
-        )
-        for row in session.records(
-            "SELECT TABLE_SCHEMA AS db, TABLE_NAME AS tbl, TABLE_TYPE AS kind, ENGINE AS engine, TABLE_ROWS AS estimate,"
-            " AVG_ROW_LENGTH AS bytes"
-            f" FROM information_schema.TABLES WHERE {within()}"
-        )
-        for name in (_name(row),)
-    }
-
-
-def definition(session: Session, name: TableName) -> str:
-    """How the server words a table and its triggers: to see later whether both are still the same. Raises ServerError."""
-    table = session.rows(f"SHOW CREATE TABLE {name.sql}")[0][1] or b""
-    triggers = session.rows(
-        "SELECT TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT FROM information_schema.TRIGGERS"
-        f" WHERE EVENT_OBJECT_SCHEMA = {sqltext.string(name.database)} AND EVENT_OBJECT_TABLE = {sqltext.string(name.table)}"
-        " ORDER BY 1"
-    )
-    return repr((re.sub(rb" AUTO_INCREMENT=\d+", b"", table), triggers))
-
-
-def _read_columns(session: Session, within: str) -> dict[TableName, list[Column]]:
-    found: dict[TableName, list[Column]] = defaultdict(list)
-    for row in session.records(
-        "SELECT TABLE_SCHEMA AS db, TABLE_NAME AS tbl, COLUMN_NAME AS name, DATA_TYPE AS data_type,"
-        " COLUMN_TYPE AS column_type, CHARACTER_SET_NAME AS charset, COLLATION_NAME AS collation,"
-        " IS_NULLABLE AS nullable, EXTRA AS extra, GENERATION_EXPRESSION AS expression"
-        f" FROM information_schema.COLUMNS WHERE {within}"
-        " ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
-    ):
-        found[_name(row)].append(
-            Column(
-                name=_text(row, "name"),
-                data_type=_text(row, "data_type").lower(),
-                column_type=_text(row, "column_type"),
-                charset=_utf8_name(row["charset"]),
-                collation=_utf8_name(row["collation"]),
-                nullable=row["nullable"] == "YES",
-                generated=_generated(_text(row, "extra")),
-                expression=_text(row, "expression"),
-            )
-        )
-    return found
-
-
-def _read_unique_keys(session: Session, within: str) -> tuple[dict[TableName, list[Key]], set[tuple[TableName, str]]]:
-    """The keys over plain columns, and the names of those over expressions."""
-    parts: dict[tuple[TableName, str], list[KeyPart]] = defaultdict(list)
-    functional: set[tuple[TableName, str]] = set()
-    usable, hashed = set(), set()
-    for row in session.records(
-        "SELECT TABLE_SCHEMA AS db, TABLE_NAME AS tbl, INDEX_NAME AS idx, COLUMN_NAME AS name, SUB_PART AS prefix,"
-        f" COLLATION AS direction, INDEX_TYPE AS kind, {session.dialect.index_is_usable} AS usable"
-        f" FROM information_schema.STATISTICS WHERE NON_UNIQUE = 0 AND {within}"
-        " ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
-    ):
-        place = (_name(row), _text(row, "idx"))
-        if row["name"] is None:
-            functional.add(place)
-        prefix = int(row["prefix"]) if row["prefix"] else None
-        parts[place].append(KeyPart(_text(row, "name"), prefix, row["direction"] == "D"))
-        if row["kind"] == "HASH":
-            hashed.add(place)
-        if row["usable"] == "1":
-            usable.add(place)
-    found: dict[TableName, list[Key]] = defaultdict(list)
-    for (table, key), columns in parts.items():
-        if (table, key) not in functional:
-            found[table].append(Key(key, tuple(columns), (table, key) not in hashed, (table, key) in usable))
-    return found, functional
-
-
-def _without_overlaps(
-    session: Session, keys: t.Mapping[TableName, list[Key]], columns: t.Mapping[TableName, list[Column]]
-) -> set[tuple[TableName, str]]:
-    """Keys over a period, such as ``UNIQUE (id, p WITHOUT OVERLAPS)``: rows with other values meet, a REPLACE fails on them.
-
-    Only the definition tells (https://mariadb.com/kb/en/application-time-periods/#without-overlaps); it is asked for where
-    the key ends in two columns that could be a period, as few do.
-    """
-    found = set()
-    for table, some in keys.items():
-        moments = {column.name for column in columns[table] if column.data_type in _PERIODS and not column.nullable}
-        over = [key.name for key in some if len(key.parts) > 2 and moments.issuperset(key.columns[-2:])]
-        if over and "WITHOUT OVERLAPS" in (session.record(f"SHOW CREATE TABLE {table.sql}").get("Create Table") or ""):
-            found |= {(table, name) for name in over}
-    return found
-
-
-def _read_triggers(session: Session, within: str) -> dict[TableName, list[Trigger]]:
-    """Triggers as far as the account may see them: it needs TRIGGER on the table (grants.py checks)."""
-    found: dict[TableName, list[Trigger]] = defaultdict(list)
-    for row in session.records(
-        "SELECT EVENT_OBJECT_SCHEMA AS db, EVENT_OBJECT_TABLE AS tbl, TRIGGER_NAME AS name,"
-        " EVENT_MANIPULATION AS event, ACTION_TIMING AS timing"
-        f" FROM information_schema.TRIGGERS WHERE {within} ORDER BY 1, 2, 3"
-    ):
-        found[_name(row)].append(Trigger(_text(row, "name"), _text(row, "event"), _text(row, "timing")))
-    return found
-
-
-def _name(row: dict[str, str | None]) -> TableName:
-    return TableName(_text(row, "db"), _text(row, "tbl"))
-
-
-def _text(row: dict[str, str | None], column: str) -> str:
-    return row[column] or ""
-
-
-def _utf8_name(name: str | None) -> str | None:
-    """MySQL renamed utf8 to utf8mb3 (and so its collations); both mean the same."""
-    return re.sub(r"^utf8(?=_|$)", "utf8mb3", name) if name else None
-
-
-def _generated(extra: str) -> str:
-    extra = extra.upper()
-    if "VIRTUAL GENERATED" in extra or extra.startswith("VIRTUAL"):
-        return "virtual"
-    if "STORED GENERATED" in extra or "PERSISTENT" in extra:
-        return "stored"
-    return ""
 
 
 def differences(source: Table, target: Table, ignored: frozenset[str] = frozenset()) -> tuple[str, ...]:

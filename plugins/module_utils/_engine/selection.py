@@ -10,10 +10,11 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from .catalog import read_tables
 from .dialect import SYSTEM_DATABASES
 from .errors import UsageError
 from .options import Selection
-from .schema import Table, TableName, read_tables
+from .schema import Table, TableName
 from .session import Session
 
 

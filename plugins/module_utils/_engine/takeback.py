@@ -13,6 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from . import journal, present, rewrite
+from .catalog import definition, read_tables
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
 from .dialect import SYSTEM_DATABASES
 from .entries import Entry, JournaledTable
@@ -20,7 +21,7 @@ from .errors import LostConnection, ReplError, ServerError, TableProblem
 from .multiset import Rows
 from .plan import TablePlan
 from .returns import Way, way_back
-from .schema import Table, TableName, definition, read_tables
+from .schema import Table, TableName
 from .session import Row, Session
 from .spool import Differences, in_portions, row_bytes
 from .topology import Pair

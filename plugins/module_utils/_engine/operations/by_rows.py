@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 from .. import downstream, journal
 from ..admission import admit, refuse_blind
+from ..catalog import read_tables
 from ..errors import TableProblem
 from ..facts import Replica, ServerFacts
 from ..leniency import lenient_target, put_back
@@ -22,7 +23,7 @@ from ..progress import Meter, nobody
 from ..recipes import ROW
 from ..report import IDENTICAL
 from ..rowwise import repair_rows
-from ..schema import Table, TableName, read_tables
+from ..schema import Table, TableName
 from ..session import Session
 from .checksum import examine_all
 from .shared import Run
