@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -48,14 +49,19 @@ class Crew:
         self.close()
 
     def ready(self) -> Hands:
-        """Open what is not open yet. Raises ConnectError."""
+        """Open what is not open yet, on both servers at once. Raises ConnectError, Refusal."""
         if self._hands is None:
-            with ExitStack() as opened:
+            with ExitStack() as opened, ThreadPoolExecutor(max_workers=1, thread_name_prefix="target") as other:
 
-                def some(connect: t.Callable[[], Session], count: int) -> list[Session]:
-                    return [opened.enter_context(connect()) for _number in range(count)]
+                def some(connect: t.Callable[[], Session]) -> list[Session]:
+                    return [opened.enter_context(connect()) for _number in range(self._workers + 1)]
 
-                sources, targets = (some(connect, self._workers + 1) for connect in (self._open_source, self._open_target))
+                theirs = other.submit(some, self._open_target)
+                try:
+                    sources = some(self._open_source)
+                finally:
+                    theirs.exception()  # wait: what is opened must be known when this ends
+                targets = theirs.result()
                 self._hands = Hands(Lane(sources[0], targets[0]), Side(sources[1:]), Side(targets[1:]), self._workers)
                 opened.pop_all()
         return self._hands

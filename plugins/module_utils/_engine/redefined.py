@@ -19,7 +19,7 @@ from .errors import ReplError
 from .examine import Examination
 from .report import ERROR, UNDECIDED, TableReport
 from .schema import Table, TableName
-from .session import Session
+from .session import Session, at_once
 
 # Seconds after which the tables compared since are looked at, or so many of them.
 _LOOK_EVERY = 10.0
@@ -51,7 +51,7 @@ class Examinations:
         names = [each.table.name for each in self._fresh if each.table]
         databases = sorted({name.database for name in names})
         try:
-            ours, theirs = (read_tables(session, databases, names) for session in (self._source, self._target))
+            ours, theirs = at_once(self._source, self._target, lambda session: read_tables(session, databases, names))
         except ReplError as exc:
             self._settled += [_without_verdict(each, ERROR, exc.code, exc.message) for each in self._fresh]
         else:

@@ -15,7 +15,7 @@ from .dialect import SYSTEM_DATABASES
 from .errors import UsageError
 from .options import Selection
 from .schema import Table, TableName
-from .session import Session
+from .session import Session, at_once
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def select(source: Session, target: Session, wanted: Selection) -> tuple[Selecte
     """
     _refuse_system_databases(wanted)
     databases = sorted(_databases(source, wanted) | _databases(target, wanted))
-    ours, theirs = (read_tables(session, databases) for session in (source, target))
+    ours, theirs = at_once(source, target, lambda session: read_tables(session, databases))
     names = sorted(
         (name for name in ours.keys() | theirs.keys() if _is_table_wanted(name, wanted)),
         key=lambda name: (name.database, name.table),

@@ -14,6 +14,7 @@ import socket
 import ssl
 import typing as t
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 from . import dialect as dialects
@@ -45,7 +46,9 @@ else:
             return _Connection._unasked
 
 
-__all__ = ["PYMYSQL_ERROR", "Endpoint", "Row", "Session", "connect"]
+__all__ = ["PYMYSQL_ERROR", "Endpoint", "Row", "Session", "at_once", "connect"]
+
+T = t.TypeVar("T")
 
 # Text is compared and repaired byte by byte, dates as UTC, floats as doubles. No strictness:
 # a value is either carried exactly or the verification after the repair says so; a statement
@@ -344,6 +347,14 @@ def connect(endpoint: Endpoint, role: str) -> Session:
         session.close()
         raise
     return session
+
+
+def at_once(source: Session, target: Session, work: t.Callable[[Session], T]) -> tuple[T, T]:
+    """Do the same on two servers at the same time; returns both results, or raises either's error once both have ended."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="target") as other:
+        theirs = other.submit(work, target)
+        ours = work(source)
+    return ours, theirs.result()
 
 
 def kill_all() -> None:
