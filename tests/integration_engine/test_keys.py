@@ -36,7 +36,7 @@ KEYS = {
     "ip4s": ("inet4", [f"'10.0.{n}.1'" for n in FORTY], "mariadb"),
     "ip6s": ("inet6", [f"'2001:db8::{n}'" for n in FORTY], "mariadb"),
     "periods": (
-        "date, until date, PERIOD FOR time (id, until)",
+        "date, upto date, PERIOD FOR span (id, upto)",
         [f"'20{n:02}-01-01', '20{n + 1:02}-01-01'" for n in FORTY],
         "mariadb",
     ),
@@ -52,7 +52,7 @@ def test_keys_of_rarer_types(pairs, fresh_database, flavor, monkeypatch):
     with fresh_database(pair) as database:
         for name, (definition, values, _flavors) in tables.items():
             rows = ", ".join(f"({place}, {value})" for place, value in enumerate(values))
-            key = "v2, time WITHOUT OVERLAPS" if name == "periods" else "id"
+            key = "v2, span WITHOUT OVERLAPS" if name == "periods" else "id"
             pair.a.execute(
                 [
                     lenient,
@@ -93,14 +93,17 @@ def test_every_character_set_in_keys_and_values(pairs, fresh_database, flavor, m
             ]
             rows = ", ".join(f"({value}, {value}, {place})" for place, value in enumerate(values))
             pair.a.execute(
-                [f"CREATE TABLE {charset} (id {text} PRIMARY KEY, v {text}, n int)", f"INSERT INTO {charset} VALUES {rows}"],
+                [
+                    f"CREATE TABLE `{charset}` (id {text} PRIMARY KEY, v {text}, n int)",
+                    f"INSERT IGNORE INTO `{charset}` VALUES {rows}",
+                ],
                 database=database,
             )
         pair.wait()
         clean = check(pair, database)
         assert {each.table: each.status for each in clean.tables} == dict.fromkeys(charsets, report.IDENTICAL), clean
         for charset in charsets:
-            spoil = [f"UPDATE {charset} SET v = CONCAT(v, 'x') WHERE n IN (0, 1, 9)", f"DELETE FROM {charset} WHERE n = 5"]
+            spoil = [f"UPDATE `{charset}` SET v = CONCAT(v, 'x') WHERE n IN (0, 1, 9)", f"DELETE FROM `{charset}` WHERE n = 5"]
             pair.b.execute(spoil, database=database, logged=False)
         found = check(pair, database)
     differ = {each.table: (each.missing, each.extra, each.different) for each in found.tables}

@@ -217,8 +217,10 @@ def without_unlike(source: Table, target: Table, ignored: frozenset[str]) -> Tab
         other = theirs.get(column.name.lower())
         return other is not None and _shape(column, in_unique_key=False) == _shape(other, in_unique_key=False)
 
-    unlike = {column.name for column in source.columns if column.name in ignored and not is_alike(column)} - unique
-    return replace(source, columns=tuple(column for column in source.columns if column.name not in unlike)) if unlike else source
+    columns = tuple(
+        column for column in source.columns if column.name not in ignored or column.name.lower() in unique or is_alike(column)
+    )
+    return replace(source, columns=columns) if len(columns) < len(source.columns) else source
 
 
 def column_order(table: Table) -> tuple[tuple[str, str, str | None, str], ...]:
@@ -263,7 +265,8 @@ def _keys(table: Table) -> str:
     shown = []
     for key in table.unique_keys:
         parts = (
-            f"{part.column}{f'({part.prefix})' if part.prefix else ''}{' DESC' if part.descending else ''}" for part in key.parts
+            f"{part.column.lower()}{f'({part.prefix})' if part.prefix else ''}{' DESC' if part.descending else ''}"
+            for part in key.parts
         )
         shown.append(f"{'PRIMARY' if key.name == 'PRIMARY' else 'UNIQUE'}({', '.join(parts)})")
     return ", ".join(sorted(shown)) or "none"
