@@ -168,6 +168,11 @@ target:
       description: How it treats the case of names.
       type: int
       sample: 0
+    as_of:
+      description:
+        - The moment in the past whose rows MariaDB shows of system-versioned tables, by C(system_versioning_asof). Empty for now.
+      type: str
+      sample: ""
     galera:
       description: Whether it is a member of a Galera cluster.
       type: bool

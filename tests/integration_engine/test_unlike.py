@@ -313,3 +313,19 @@ def test_rows_near_max_allowed_packet_are_compared_or_refused(pairs, fresh_datab
         "short": (report.DRIFT, None),
         "texts": (report.ERROR, "row_too_large"),
     }
+
+
+def test_a_server_that_shows_the_past_is_refused(pairs, fresh_database):
+    pair = pairs("mariadb-10.11")
+    with fresh_database(pair) as database:
+        versioned = "CREATE TABLE t (id int PRIMARY KEY) WITH SYSTEM VERSIONING"
+        pair.a.execute([versioned, "INSERT INTO t VALUES (1)"], database=database)
+        pair.wait()
+        pair.b.execute("SET GLOBAL system_versioning_asof = '2001-01-01 00:00:00'")
+        try:
+            with pytest.raises(Refusal, match="2001-01-01") as refused:
+                check(pair, database)
+        finally:
+            pair.b.execute("SET GLOBAL system_versioning_asof = DEFAULT")
+        assert refused.value.code == "shows_the_past"
+        assert check(pair, database).in_sync

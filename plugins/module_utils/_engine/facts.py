@@ -20,7 +20,8 @@ class ServerFacts:
     """What one server says of itself. ``uuid`` and ``gtid_mode`` are MySQL's; None on MariaDB.
 
     ``binlog_filters``: binlog-do-db/binlog-ignore-db as the server reports them; empty when there are none.
-    ``skip_errors`` is "OFF" or a list of error numbers; ``max_allowed_packet`` is in bytes. ``managed_by``: the cloud
+    ``skip_errors`` is "OFF" or a list of error numbers; ``max_allowed_packet`` is in bytes. ``as_of``: the moment in the
+    past whose rows a MariaDB shows to every session, empty for now. ``managed_by``: the cloud
     service that runs the server, as far as it can be told; such services withhold some rights from every account.
     """
 
@@ -50,6 +51,7 @@ class ServerFacts:
     exec_mode: str = "STRICT"
     max_allowed_packet: int = 0
     lower_case_table_names: int = 0
+    as_of: str = ""
     galera: bool = False
     group_replication: bool = False
     managed_by: str = ""
@@ -100,7 +102,7 @@ _VARIABLES = (
     "time_zone", "system_time_zone", "sql_mode", "character_set_server", "collation_server",
     "auto_increment_increment", "auto_increment_offset", "replica_skip_errors",
     "slave_skip_errors", "replica_exec_mode", "slave_exec_mode", "max_allowed_packet",
-    "lower_case_table_names", "wsrep_on", "wsrep_provider", "group_replication_group_name",
+    "lower_case_table_names", "system_versioning_asof", "wsrep_on", "wsrep_provider", "group_replication_group_name",
     "basedir", "aurora_version", "version_comment", "aad_auth_only", "cloudsql_iam_authentication",
 )  # fmt: skip
 
@@ -142,6 +144,7 @@ def read_facts(session: Session) -> ServerFacts:
         exec_mode=text("replica_exec_mode", "slave_exec_mode") or "STRICT",
         max_allowed_packet=int(text("max_allowed_packet") or 0),
         lower_case_table_names=int(text("lower_case_table_names") or 0),
+        as_of=text("system_versioning_asof").replace("DEFAULT", ""),
         # wsrep_on alone is ON in some builds that load no provider.
         galera=on("wsrep_on") and on("wsrep_provider"),
         group_replication=on("group_replication_group_name"),

@@ -160,6 +160,13 @@ def _binlog_off(evidence: Evidence) -> Iterator[Hazard]:
             yield Hazard("binlog_off", evidence.grave, server.role, message, "Enable log_bin there (needs a restart).")
 
 
+def _shows_the_past(evidence: Evidence) -> Iterator[Hazard]:
+    for server in evidence.servers:
+        if server.as_of:
+            message = f"{server.name} shows the rows that system-versioned tables had at {server.as_of}, not those they have."
+            yield Hazard("shows_the_past", BLOCKER, server.role, message, "SET GLOBAL system_versioning_asof = DEFAULT there.")
+
+
 def _version_differs(evidence: Evidence) -> Iterator[Hazard]:
     a, b = evidence.servers
     found = f"source {a.flavor} {a.version}, target {b.flavor} {b.version}"
@@ -276,6 +283,7 @@ _HAZARDS: tuple[Callable[[Evidence], Iterator[Hazard]], ...] = (
     _source_is_replica,
     _source_read_only,
     _binlog_off,
+    _shows_the_past,
     _downstream_replicas,
     _replicas_unknown,
     _sibling_replicas,

@@ -317,3 +317,9 @@ def test_a_third_server_above_both():
     assert found(named=True, repair=False, **changes)["shared_upstream"] == WARNING
     apart = {**changes, "target_upstreams": (replace(third, source_server_id=8),)}
     assert "shared_upstream" not in found(named=True, **apart)
+
+
+def test_a_server_that_shows_the_past_is_not_compared():
+    past = replace(TARGET, as_of="2001-01-01 00:00:00.000000")
+    assert found(repair=False, target=past)["shows_the_past"] == BLOCKER
+    assert "shows_the_past" not in found(repair=False)
