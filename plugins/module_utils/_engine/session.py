@@ -10,7 +10,6 @@ would silently be gone after a reconnect (laws 2, 4, 5 and 13).
 
 from __future__ import annotations
 
-import socket
 import ssl
 import typing as t
 import weakref
@@ -385,19 +384,9 @@ def _settle(session: Session, connection: t.Any) -> None:
         session.execute(_set({name: value for name, value in settings.items() if name in known or name not in _OPTIONAL}))
     session.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     session.execute("SET SESSION TRANSACTION READ WRITE")
-    _keep_alive(connection._sock)
+    wire.keep_alive(connection._sock)
     connection._read_timeout = connection._write_timeout = None
 
 
 def _set(settings: t.Mapping[str, str]) -> str:
     return "SET " + ", ".join(f"SESSION {name} = {value}" for name, value in settings.items())
-
-
-def _keep_alive(connected: socket.socket) -> None:
-    """Let a dead peer or a cut network be noticed within two minutes, however long an answer may take."""
-    if connected.family == socket.AF_UNIX:
-        return
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6), ("TCP_USER_TIMEOUT", 120_000)):
-        if hasattr(socket, name):  # not every system has all of them
-            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

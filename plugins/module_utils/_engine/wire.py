@@ -11,6 +11,7 @@ https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_respon
 
 from __future__ import annotations
 
+import socket
 import struct
 import typing as t
 
@@ -203,3 +204,13 @@ def _raise(packet: bytes, connection: t.Any) -> t.NoReturn:
 
 def _lost(why: str) -> Exception:
     return err.OperationalError(CR.CR_SERVER_LOST, f"Lost connection to MySQL server during query ({why})")
+
+
+def keep_alive(connected: socket.socket) -> None:
+    """Let a dead peer or a cut network be noticed within two minutes, however long an answer may take."""
+    if connected.family == socket.AF_UNIX:
+        return
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6), ("TCP_USER_TIMEOUT", 120_000)):
+        if hasattr(socket, name):  # not every system has all of them
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
