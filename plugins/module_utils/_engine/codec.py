@@ -83,6 +83,9 @@ def read_expression(column: Column) -> str:
     if how is Kind.FLOAT:
         # FLOAT is printed with 6 digits; its product with a DOUBLE 1 keeps every bit, also those of -0.
         return f"({column.sql} * 1e0)"
+    if column.data_type == "set":
+        # Its sum with 0 would be a DOUBLE, which does not hold all 64 members.
+        return f"CAST({column.sql} AS UNSIGNED)"
     if how is Kind.ORDINAL:
         return f"({column.sql} + 0)"
     return column.sql

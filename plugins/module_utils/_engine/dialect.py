@@ -23,6 +23,9 @@ SYSTEM_DATABASES = frozenset(
     {"mysql", "sys", "information_schema", "performance_schema", "ndbinfo", "innodb", "mysql_innodb_cluster_metadata"}
 )
 
+# How long a transaction may pause on MariaDB (https://mariadb.com/kb/en/transaction-timeouts/): ours ends by wait_timeout.
+_IDLE_LIMITS = ("idle_transaction_timeout", "idle_readonly_transaction_timeout", "idle_write_transaction_timeout")
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -115,13 +118,13 @@ class Dialect:
 
     @property
     def session_settings(self) -> dict[str, str]:
-        """Server-specific session variables: no limit may cut a read short, no column be left out of what a table is said to be.
+        """Server-specific session variables: no limit may cut a read or a lock short, no column be left out of a table.
 
         A primary key that MySQL generated and hides is a key like any other: without it, rows would be taken for rows that
         cannot be told apart and come out under new keys (https://dev.mysql.com/doc/refman/8.4/en/create-table-gipks.html).
         """
         if self.is_mariadb:
-            return {"max_statement_time": "0"}
+            return dict.fromkeys(("max_statement_time", *(_IDLE_LIMITS if self.version >= (10, 3) else ())), "0")
         hidden = {"show_gipk_in_create_table_and_information_schema": "1"} if self._mysql_since(8, 0, 30) else {}
         return {"max_execution_time": "0", **hidden}
 

@@ -86,7 +86,8 @@ def test_all_words_of_mariadb(dialect):
     assert [words.split("|")[0] for words in dialect.shadow_privileges] == ["BINLOG ADMIN"]
     assert dialect.shadow_data_privileges == ("CREATE TEMPORARY TABLES", "CREATE", "INSERT")
     assert (dialect.has_roles, dialect.has_applier_rules) == (True, False)
-    assert list(dialect.session_settings) == ["max_statement_time"]
+    idle = ["idle_transaction_timeout", "idle_readonly_transaction_timeout", "idle_write_transaction_timeout"]
+    assert list(dialect.session_settings) == ["max_statement_time", *idle]
 
 
 @pytest.mark.parametrize("dialect", [MYSQL84, MYSQL97, MYSQL10])
