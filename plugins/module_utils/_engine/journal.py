@@ -41,6 +41,7 @@ from dataclasses import asdict
 
 from . import images
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference
+from .dialect import SYSTEM_DATABASES
 from .entries import Entry, Header, Identity, JournaledTable, describe
 from .errors import Refusal
 from .places import Places
@@ -281,6 +282,8 @@ class Journal:
             name = TableName(line["database"], line["table"])
             if line["id"] in self.tables or not all(map(_is_text, (name.database, name.table, *line["key"]))):
                 raise ValueError("no description of a table")
+            if name.database.lower() in SYSTEM_DATABASES:
+                raise ValueError("a table that belongs to the server itself")
             self.tables[line["id"]] = JournaledTable(name, columns, tuple(line["key"]), line.get("digest_by", ""))
         elif kind == "row":
             if line["id"] != len(self) + 1:

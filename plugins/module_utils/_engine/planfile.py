@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 from . import images
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference
+from .dialect import SYSTEM_DATABASES
 from .errors import Refusal, UsageError
 from .facts import ServerFacts
 from .multiset import Rows
@@ -196,6 +197,8 @@ def read(path: str, source: ServerFacts, target: ServerFacts, limit: int) -> tup
                 if said["is"] == "table":
                     if said["id"] in tables or not all(isinstance(said[name], str) for name in ("database", "table", "shape")):
                         raise ValueError("no description of a table")
+                    if said["database"].lower() in SYSTEM_DATABASES:
+                        raise ValueError("a table that belongs to the server itself")
                     tables[said["id"]] = said
                     rows[said["id"]] = _Rows(spool)
                 elif said["is"] == "row":
