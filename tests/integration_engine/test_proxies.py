@@ -23,6 +23,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.option
     Selection,
     SourceLogin,
 )
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.session import Row, Session, connect
 from sandbox import Server, Topology
 
 
@@ -103,6 +104,25 @@ def test_a_source_behind_a_proxy(pairs, fresh_database, tmp_path, flavor):
             done = sync.run(wanted, chosen, Pace(), repair, 1, apply=True)
             assert (done.verified, done.failed) == (True, False), done.message
         assert_repaired(pair, database, good)
+
+
+@pytest.mark.parametrize("flavor", ["mariadb-10.11", "mysql-9"])
+def test_a_proxy_that_sends_reads_elsewhere_is_refused(pairs, fresh_database, flavor, monkeypatch):
+    """Every SELECT to the source reaches the target: the target would be compared with itself (law 16)."""
+    pair: Topology = pairs(flavor)
+    wanted = servers(pair)
+    with fresh_database(pair) as database, connect(wanted.target, "reader") as reader:
+        pair.a.execute([f"CREATE TABLE {database}.t (id INT PRIMARY KEY)", f"INSERT INTO {database}.t VALUES (1), (2)"])
+        pair.wait()
+        pair.b.execute(f"DELETE FROM {database}.t WHERE id = 1", logged=False)
+        rows = Session.rows
+
+        def split(session: Session, sql: str) -> list[Row]:
+            return rows(reader if session.role == "source" and sql.startswith("SELECT") else session, sql)
+
+        monkeypatch.setattr(Session, "rows", split)
+        with pytest.raises(Refusal, match="another_server"):
+            checksum.run(wanted, Selection(databases=(database,)), Pace(), 10)
 
 
 @pytest.mark.parametrize("flavor", ["mariadb-10.11", "mysql-9"])

@@ -177,9 +177,11 @@ def open_source(target: Session, servers: Servers) -> Session:
 def inspect(source: Session, target: Session, servers: Servers) -> Pair:
     """Describe the pair, after proof that ``source`` is the server the target replicates from.
 
-    Raises Refusal ``same_server``, ``wrong_source`` or ``unverified_source``; what locate_source() raises.
+    Raises Refusal ``same_server``, ``wrong_source``, ``unverified_source`` or ``another_server``; what locate_source() raises.
     """
     source_facts, target_facts = read_facts(source), read_facts(target)
+    for session, facts in ((source, source_facts), (target, target_facts)):
+        _refuse_split(session, facts)
     target_links, source_links = _links(target), _links(source)
     forward = choose_link(target_links, servers)
     _prove(forward, source, source_facts, target_facts)
@@ -200,6 +202,18 @@ def inspect(source: Session, target: Session, servers: Servers) -> Pair:
         detour="" if reverse else rings.detour(source, target, target_facts, below, upstreams),
         applier=read_applier_rules(target, forward.channel),
     )
+
+
+def _refuse_split(session: Session, facts: ServerFacts) -> None:
+    """Refuse a proxy that sends reads elsewhere than the rest: SHOW goes where the writes go, SELECT where the reads go."""
+    reads = session.scalar("SELECT @@global.server_id")
+    if reads != str(facts.server_id):
+        raise Refusal(
+            "another_server",
+            f"{session.endpoint.address}, the {session.role}, answers SELECT as server_id {reads} and SHOW as server_id"
+            f" {facts.server_id}: it sends reads to other servers than writes. What is compared would not be what is repaired.",
+            "Give the server's own address, not that of a proxy that splits reads and writes.",
+        )
 
 
 def leads_to(link: Link, upstream: ServerFacts) -> bool | None:
