@@ -200,3 +200,60 @@ def test_method_row_has_its_last_images_on_disk_before_the_commit(pairs, fresh_d
         assert on_disk == [((b"1", b"7"), (b"1", b"5"))]
         pair.wait()
         assert image(pair.a, database) == image(pair.b, database) == {"t": [(b"1", b"5")]}
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_row_that_belongs_to_no_partition_of_the_target_is_not_logged(pairs, fresh_database, tmp_path, flavor):
+    """Error 1526 would stop the applier (law 10)."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        parts = "PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20)"
+        rows = ["INSERT INTO t VALUES (1, 1), (15, 2)", "INSERT INTO u VALUES (1, 1), (15, 2)"]
+        tables = [f"CREATE TABLE {name} (id int PRIMARY KEY, v int) PARTITION BY RANGE (id) ({parts})" for name in ("t", "u")]
+        pair.a.execute([*tables, *rows], database=database)
+        pair.wait()
+        pair.b.execute(["ALTER TABLE t DROP PARTITION p1", "DELETE FROM u WHERE id = 15"], database=database, logged=False)
+        good = image(pair.a, database)
+        result = run(pair, database, tmp_path)
+        assert {table.table: table.reason for table in result.tables} == {"t": "partitions_differ", "u": None}
+        pair.wait()
+        assert image(pair.a, database) == good
+        assert image(pair.b, database)["u"] == good["u"]
+        assert pair.links_healthy()
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_table_that_numbers_its_documents_is_not_written_again(pairs, fresh_database, tmp_path, flavor):
+    """InnoDB takes no old document number: error 182 would stop the applier (law 10). What is surplus can go."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        key = "FTS_DOC_ID bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY, v text, FULLTEXT (v)"
+        rows = "(v) VALUES ('a'), ('b'), ('c')"
+        pair.a.execute([f"CREATE TABLE {name} ({key})" for name in ("t", "u")], database=database)
+        pair.a.execute([f"INSERT INTO {name} {rows}" for name in ("t", "u")], database=database)
+        pair.wait()
+        drift = ["DELETE FROM t WHERE v = 'b'", "INSERT INTO u (v) VALUES ('x')"]
+        pair.b.execute(drift, database=database, logged=False)
+        good = image(pair.a, database)
+        result = run(pair, database, tmp_path)
+        assert {table.table: table.reason for table in result.tables} == {"t": "fts_doc_id", "u": None}
+        pair.wait()
+        assert image(pair.b, database)["u"] == good["u"]
+        assert pair.links_healthy()
+
+
+def test_a_column_with_another_reference_system_is_defined_otherwise(pairs, fresh_database, tmp_path):
+    """MySQL's error 3643 would stop the applier (law 10)."""
+    pair = pairs("mysql-9")
+    with fresh_database(pair) as database:
+        shapes = "(1, ST_GeomFromText('POINT(1 1)', 4326)), (2, ST_GeomFromText('POINT(1 1)', 0))"
+        pair.a.execute(
+            ["CREATE TABLE t (id int PRIMARY KEY, g geometry NOT NULL)", f"INSERT INTO t VALUES {shapes}"], database=database
+        )
+        pair.wait()
+        drift = ["DELETE FROM t WHERE id = 2", "ALTER TABLE t MODIFY g geometry NOT NULL SRID 4326"]
+        pair.b.execute(drift, database=database, logged=False)
+        result = run(pair, database, tmp_path)
+        assert [table.reason for table in result.tables] == ["schema_mismatch"]
+        pair.wait()
+        assert pair.links_healthy()

@@ -120,13 +120,16 @@ def _read_columns(session: Session, within: str) -> dict[TableName, list[Column]
         "extra": "EXTRA",
         "expression": "GENERATION_EXPRESSION",
     }
+    if not session.dialect.is_mariadb and session.dialect.version >= (8,):
+        # MySQL refuses a shape of another reference system than the column's, if that names one.
+        items["srid"] = "SRS_ID"
     for row in _facts(
         session, items, f"FROM information_schema.COLUMNS WHERE {within} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
     ):
         column = Column(
             name=_text(row, "name"),
             data_type=_shared(_text(row, "data_type").lower()),
-            column_type=_text(row, "column_type"),
+            column_type=_text(row, "column_type") + (f" srid {row['srid']}" if row.get("srid") else ""),
             charset=_utf8_name(row["charset"]),
             collation=_utf8_name(row["collation"]),
             nullable=row["nullable"] == "YES",
@@ -198,9 +201,10 @@ def _read_triggers(session: Session, within: str) -> dict[TableName, list[Trigge
         "name": "TRIGGER_NAME",
         "event": "EVENT_MANIPULATION",
         "timing": "ACTION_TIMING",
+        "body": "SHA2(ACTION_STATEMENT, 256)",
     }
     for row in _facts(session, items, f"FROM information_schema.TRIGGERS WHERE {within} ORDER BY 1, 2, 3"):
-        found[_name(row)].append(Trigger(_text(row, "name"), _text(row, "event"), _text(row, "timing")))
+        found[_name(row)].append(Trigger(*(_text(row, what) for what in ("name", "event", "timing", "body"))))
     return found
 
 

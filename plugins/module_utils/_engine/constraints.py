@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""CHECK constraints that a logged statement would run into on the target, where an error stops replication.
+"""What a logged statement would run into on the target, where an error stops replication: CHECK constraints, partitions.
 
 MariaDB can hold rows that break them (written with check_constraint_checks = 0, or before the constraint), and that
 setting is meant to travel with a statement, but 11.8 does not log it (measured).
@@ -10,6 +10,7 @@ setting is meant to travel with a statement, but 11.8 does not log it (measured)
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from . import sqltext
@@ -51,6 +52,43 @@ class Constraints:
                 f"SELECT {items} FROM {rows} WHERE ({condition}) AND NOT ({holds}) {self._source.dialect.share_lock}"
             )
         )
+
+
+# A full-text index takes such a number only if it is larger than all that it has had.
+_FULL_TEXT_COLUMN = "FTS_DOC_ID"
+
+
+def refuse_unstorable(source: Session, target: Session, table: Table) -> None:
+    """Raise TableProblem if the target's table may not take every row of the source's: ``partitions_differ``, ``fts_doc_id``.
+
+    A row without a partition is error 1526, an old document number error 182; either stops the applier. Raises ServerError.
+    """
+    theirs = _partitions(target, table.name)
+    if theirs and theirs != _partitions(source, table.name):
+        raise TableProblem(
+            "partitions_differ",
+            f"{table.name} has other partitions on the target ({'; '.join(theirs)}); a row that belongs to none of them would"
+            " stop replication.",
+            "Give the target's table the partitions of the source's (with sql_log_bin=0), then run again.",
+        )
+    if any(column.name == _FULL_TEXT_COLUMN for column in table.columns):
+        raise TableProblem(
+            "fts_doc_id",
+            f"{table.name} numbers its documents itself ({_FULL_TEXT_COLUMN}); InnoDB takes no number that is smaller than one it"
+            " has had, so a row that is written again would stop replication.",
+            "Drop the full-text index and rename the column for the time of the repair, or copy the rows by hand.",
+        )
+
+
+def _partitions(session: Session, name: TableName) -> list[str]:
+    """By range or list, where a row may belong to none: what the partitions are made by, and each one's limits."""
+    found = session.records(
+        "SELECT DISTINCT PARTITION_METHOD AS method, PARTITION_EXPRESSION AS expression, PARTITION_DESCRIPTION AS limits"
+        " FROM information_schema.PARTITIONS"
+        f" WHERE TABLE_SCHEMA = {sqltext.string(name.database)} AND TABLE_NAME = {sqltext.string(name.table)}"
+    )
+    rows = ((row["method"] or "", row["expression"] or "", row["limits"] or "") for row in found)
+    return sorted(re.sub(r"[`\s]+", "", f"{way}({by}):{limits}") for way, by, limits in rows if re.match("RANGE|LIST", way))
 
 
 def _read(session: Session, name: TableName) -> list[str]:

@@ -104,11 +104,12 @@ class Key:
 
 @dataclass(frozen=True)
 class Trigger:
-    """A trigger: ``event`` is INSERT, UPDATE or DELETE."""
+    """A trigger: ``event`` is INSERT, UPDATE or DELETE; ``body`` tells what it does from anything else."""
 
     name: str
     event: str
     timing: str
+    body: str = ""
 
 
 @dataclass(frozen=True)

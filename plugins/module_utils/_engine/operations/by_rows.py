@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from .. import downstream, journal
 from ..admission import admit, refuse_blind
 from ..catalog import read_tables
+from ..confirm import DIFFERENT, MISSING
+from ..constraints import refuse_unstorable
 from ..errors import TableProblem
 from ..facts import Replica, ServerFacts
 from ..leniency import lenient_target, put_back
@@ -61,6 +63,8 @@ class ByRows:
         if plan.changes:
             refuse_fragile(self._connections.target, target_table)
             refuse_unlockable(self._connections.source, plan.table)
+            if plan.table.key is None or plan.changes.rows[MISSING] or plan.changes.rows[DIFFERENT]:
+                refuse_unstorable(self._connections.source, self._connections.target, plan.table)
         if plan.recipe == ROW and plan.changes:
             source, target = self._connections.source, self._connections.target
             self._sides[plan.table.name] = admit(source, target, self._pair, plan.table, target_table, self._repair.downstream)
@@ -95,7 +99,7 @@ class ByRows:
             self._is_lenient = True
         target = self._connections.target
         rows, links = self._repair.batch_rows, (self._run.fence, self._run.check_links)
-        return repair_rows(*sessions, target, plan.table, sides, plan.changes, rows, writer, *links, reached)
+        return repair_rows(*sessions, target, plan.table, sides, plan.changes, rows, writer, *links, reached, self._run.settled)
 
     def _equal_sides(self, name: TableName) -> list[Table]:
         """The tables that triggers of one write, seen to be equal on both servers; so no row of them is changed.
