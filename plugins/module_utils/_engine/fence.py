@@ -33,6 +33,9 @@ _UUID = r"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})"
 _POLL = 0.02
 
 
+_CHANGED = "was set up anew meanwhile, to another upstream or with other filters"
+
+
 @dataclass(frozen=True)
 class Position:
     """Everything a server had committed at one moment. ``gtids`` is MySQL's set, or MariaDB's list of last GTIDs."""
@@ -117,13 +120,28 @@ def fence_both(
         _fence_detour(source, target, pair, timeout, waiting)
 
 
+def has_what_target_wrote(source: Session, target: Session, pair: Pair, seconds: float = _SLICE) -> bool:
+    """Whether the source has applied all that the target has committed up to now; that is waited for up to ``seconds``.
+
+    Short enough to be asked while rows are locked on the source. Raises ServerError.
+    """
+    try:
+        if pair.reverse:
+            fence(target, source, pair.reverse, seconds)
+        elif pair.detour:
+            _fence_detour(source, target, pair, seconds, lambda: None)
+    except Undecided:
+        return False
+    return True
+
+
 def check_links(source: Session, target: Session, pair: Pair) -> None:
     """Raise Refusal ``broken_link`` when a link of the pair, in either direction, does not replicate any more."""
     for downstream, link in ((target, pair.forward), (source, pair.reverse)):
         if link is None:
             continue
         now = _now(downstream, link)
-        problem = now.problem if now else "the channel is gone"
+        problem = "the channel is gone" if not now else _CHANGED if now.is_other_than(link) else now.problem
         if problem:
             raise Refusal(
                 "broken_link",
@@ -235,6 +253,9 @@ def _waiting_still(downstream: Session, link: Link) -> Link:
     now = _now(downstream, link)
     if now is None:
         raise Undecided("stopped_link", f"{link.name} is gone from {downstream.name}.", "Set up replication again.")
+    if now.is_other_than(link):
+        # Positions of one upstream mean nothing in the binary log of another.
+        raise Undecided("link_changed", f"{link.name} on {downstream.name} {_CHANGED}, {now.name}.", "Run again.")
     if now.sql_error or now.io_error:
         raise Undecided(
             "link_error", f"{now.name} on {downstream.name} is broken: {now.problem}.", "Mend replication, then run again."

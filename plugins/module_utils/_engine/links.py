@@ -108,6 +108,12 @@ class Link:
         stopped = [name for name, runs in (("receiver (IO)", self.io_running), ("applier (SQL)", self.sql_running)) if not runs]
         return f"the {' and the '.join(stopped)} thread is not running" if stopped else None
 
+    def is_other_than(self, earlier: Link) -> bool:
+        """Whether the channel has been set up anew since: to another upstream, or with other filters."""
+        same = ("source_host", "source_port", "source_server_id", "source_uuid", "filters")
+        pairs = ((getattr(self, name), getattr(earlier, name)) for name in same)
+        return any(None not in pair and pair[0] != pair[1] for pair in pairs)
+
     @property
     def address(self) -> str:
         """Address of the upstream server, as this replica reaches it."""
