@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 from .. import __version__, journal, sqltext
 from ..errors import Refusal, ServerError
-from ..fence import check_links, fence_both
+from ..fence import check_links, fence_both, has_what_target_wrote
 from ..options import Pace, Repair, Servers
 from ..progress import Meter
 from ..session import Session
-from ..topology import OpenPair, Pair
+from ..topology import OpenPair, Pair, ServerFacts
 
 
 @dataclass(frozen=True)
@@ -40,29 +40,40 @@ class Run:
         both, timeout = self.connections, self.servers.fence_timeout
         fence_both(both.source, both.target, self.pair, timeout, self.meter.draining)
 
+    def settled(self) -> bool:
+        """Whether the source has all that the target has written so far; waits a moment at most. Raises ServerError."""
+        return has_what_target_wrote(self.connections.source, self.connections.target, self.pair)
+
     def check_links(self) -> None:
         """Raise Refusal ``broken_link`` unless replication runs, in each direction that there is."""
         check_links(self.connections.source, self.connections.target, self.pair)
 
 
 @contextmanager
-def only_run(source: Session, pair: Pair) -> t.Iterator[None]:
-    """Keep a second run away from the same pair, until the session ends at the latest.
+def only_run(source: Session, target: Session, pair: Pair) -> t.Iterator[None]:
+    """Keep a second run away from the same pair, until the sessions end at the latest.
 
-    Raises Refusal ``already_running``.
+    On each server a lock named after the other one: a run that takes the target for the source wants the same two, and would
+    give each server the other's rows. Raises Refusal ``already_running``.
     """
-    name = sqltext.string(f"comaster.mysql_repl.{pair.target.server_id}")
-    if source.scalar(f"SELECT GET_LOCK({name}, 0)") != "1":
+    with _lock(source, pair.target), _lock(target, pair.source):
+        yield
+
+
+@contextmanager
+def _lock(session: Session, partner: ServerFacts) -> t.Iterator[None]:
+    name = sqltext.string(f"comaster.mysql_repl.{partner.server_id}")
+    if session.scalar(f"SELECT GET_LOCK({name}, 0)") != "1":
         raise Refusal(
             "already_running",
-            f"Another run is repairing the same target (server_id {pair.target.server_id}) through {source.name}.",
+            f"Another run is repairing the same target, or the other way round ({session.name}, server_id {partner.server_id}).",
             "Wait until it has finished; its lock goes with its connection.",
         )
     try:
         yield
     finally:
         with suppress(ServerError):
-            source.execute(f"DO RELEASE_LOCK({name})")
+            session.execute(f"DO RELEASE_LOCK({name})")
 
 
 def journal_header(kind: str, pair: Pair, connections: OpenPair) -> journal.Header:

@@ -75,7 +75,7 @@ def run(
             repair = replace(repair, method=BY_ROWS)
         this = Run(connections, pair, servers, repair, pace, meter, started)
         by_rows = ByRows(this)
-        with only_run(connections.source, pair):
+        with only_run(connections.source, connections.target, pair):
             mended = by_rows.put_back() if apply else ""
             if plan_file:
                 examined = _examine_plan(this, sample_rows, plan_file)

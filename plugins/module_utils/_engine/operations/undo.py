@@ -79,7 +79,7 @@ def run(
         pair, _hazards = info.preflight(connections.source, connections.target, servers, False, databases)
         _refuse_other_pair(old, pair)
         _refuse_read_only(pair)
-        stack.enter_context(only_run(connections.source, pair))
+        stack.enter_context(only_run(connections.source, connections.target, pair))
         meter = Meter(listener)
         others = ((connections.source, pair.source_replicas), (connections.target, pair.target_replicas))
         below = stack.enter_context(watch(pace, others))
