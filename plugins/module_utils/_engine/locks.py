@@ -42,6 +42,9 @@ class Locks(t.Protocol):
     def take(self) -> None:
         """Begin. Raises LockConflict, ServerError."""
 
+    def assert_held(self) -> None:
+        """Raise LostConnection if the session, and the lock with it, was ended meanwhile."""
+
     def release(self) -> None:
         """End. Raises ServerError."""
 
@@ -107,6 +110,9 @@ class _Rows:
     def take(self) -> None:
         self._session.begin()
 
+    def assert_held(self) -> None:
+        self._session.assert_alive()
+
     def release(self) -> None:
         self._session.commit()
 
@@ -127,6 +133,9 @@ class _WholeTable:
             self._session.lock_table(f"{self._table.name.sql} {_kind(self._session)}")
         except AccessDenied as exc:  # taken away meanwhile
             raise _may_not_lock(self._session, self._table, exc.message) from exc
+
+    def assert_held(self) -> None:
+        self._session.assert_alive()
 
     def release(self) -> None:
         self._session.unlock_tables()

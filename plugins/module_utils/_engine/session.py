@@ -54,14 +54,17 @@ T = t.TypeVar("T")
 # that fails on the applier would stop replication instead.
 SQL_MODE = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION"
 
-# Seconds that a session may be idle, without and with rows locked. The latter is far longer than logging a batch
-# takes: were the lock given up before the logging transaction commits, the binlog order would not be the true one.
-_IDLE = 28800
+# Seconds that a session may be idle, without and with rows locked. A week: one that only fences has nothing to do while others
+# read a huge table. The latter is far longer than logging a batch takes: were the lock given up before the logging transaction
+# commits, the binlog order would not be the true one.
+IDLE = 604800
 LOCKED_IDLE = 300
 
 _SETTINGS = {
     "sql_mode": f"'{SQL_MODE}'",
     "time_zone": "'+00:00'",
+    # Of the names in statements, whatever init_connect made of it.
+    "character_set_client": "utf8mb4",
     # NULL: results are sent in the character set they are stored in, unconverted.
     "character_set_results": "NULL",
     "collation_connection": "utf8mb4_bin",
@@ -79,7 +82,7 @@ _SETTINGS = {
     "unique_checks": "1",
     "net_write_timeout": "600",
     "net_read_timeout": "600",
-    "wait_timeout": str(_IDLE),
+    "wait_timeout": str(IDLE),
     # Seconds. The application goes first: we give up soon and try again.
     "innodb_lock_wait_timeout": "5",
     "lock_wait_timeout": "10",
@@ -217,12 +220,16 @@ class Session:
     def commit(self) -> None:
         """Commit what begin() started. Raises ServerError."""
         self.execute("COMMIT")
-        self.execute(f"SET SESSION wait_timeout = {_IDLE}")
+        self.execute(f"SET SESSION wait_timeout = {IDLE}")
 
     def roll_back(self) -> None:
         """Give up what begin() started. Raises ServerError."""
         self.execute("ROLLBACK")
-        self.execute(f"SET SESSION wait_timeout = {_IDLE}")
+        self.execute(f"SET SESSION wait_timeout = {IDLE}")
+
+    def assert_alive(self) -> None:
+        """Raise LostConnection if the server has ended the session. What it holds is held for LOCKED_IDLE seconds more."""
+        self.execute("DO 0")
 
     def lock_table(self, table_and_kind: str) -> None:
         """Lock one whole table; a vanished client holds it no longer than begin()'s locks. Raises ServerError."""
@@ -232,7 +239,7 @@ class Session:
     def unlock_tables(self) -> None:
         """Give up what lock_table() locked. Raises ServerError."""
         self.execute("UNLOCK TABLES")
-        self.execute(f"SET SESSION wait_timeout = {_IDLE}")
+        self.execute(f"SET SESSION wait_timeout = {IDLE}")
 
     def execute(self, sql: str) -> int:
         """Run a statement and return the number of rows it affected. Raises ServerError."""

@@ -21,10 +21,10 @@ import secrets
 import typing as t
 
 from . import sqltext
-from .errors import LostConnection, ReplError, ServerError
+from .errors import LockConflict, LostConnection, ReplError, ServerError
 from .rewrite import is_timestamp
 from .schema import Column, Table
-from .session import Session
+from .session import IDLE, LOCKED_IDLE, Session
 
 # The settings that make the shadow work, and those that go into the log with each statement and hold where it is replayed.
 # unique_checks stays on: off, InnoDB may skip the very look-up of duplicates that REPLACE rests on
@@ -34,12 +34,17 @@ _SETTINGS = {
     "sql_log_bin": "1",
     "foreign_key_checks": "0",
     "unique_checks": "1",
+    # Seconds. A backup may hold the binary log for a while (FLUSH TABLES WITH READ LOCK), the application's commits with ours.
+    "lock_wait_timeout": "60",
     # Local only: values need not fit the shadow's columns, and nobody reads the warnings about it.
     "innodb_strict_mode": "0",
     "max_error_count": "0",
 }
 # The row may be older than the constraint that it breaks.
 _MARIADB_SETTINGS = {"check_constraint_checks": "0"}
+# Seconds that the session may be idle while its shadow stands. Should this host be halted in the midst of a batch, what was not
+# committed must be gone before the locks are, which last LOCKED_IDLE; else stale rows would be logged when it goes on.
+_IDLE = LOCKED_IDLE // 3
 # Where the server demands keys of its tables, the shadow is an exception: it must have none.
 _MYSQL_OPTIONAL = {"sql_require_primary_key": "0", "sql_generate_invisible_primary_key": "0"}
 
@@ -92,6 +97,8 @@ class Shadow:
             self._session.execute(f"USE {self._database}")
             self._make()
             self.assert_shadowed()
+        except LockConflict as exc:
+            raise self._given_up(exc) from exc
         except BaseException:
             self._session.close()
             raise
@@ -102,26 +109,37 @@ class Shadow:
             self._remove()
         except LostConnection:
             self._session.close()  # the server drops the table with the session
+        except LockConflict as exc:
+            raise self._given_up(exc) from exc
         except BaseException:
             self._session.close()
             raise
 
-    def log(self, statements: t.Iterable[str], together: bool = True, meanwhile: t.Callable[[], None] = lambda: None) -> None:
+    def log(
+        self,
+        statements: t.Iterable[str],
+        together: bool = True,
+        meanwhile: t.Callable[[], None] = lambda: None,
+        assert_locked: t.Callable[[], None] = lambda: None,
+    ) -> None:
         """Log statements as one transaction. When this returns they are in the binary log; if it raises, they are not.
 
         ``meanwhile`` is done while the server is at the last of them; what it raises takes them back as well.
         Except LostConnection at COMMIT, where nobody can know. Not ``together``: each as a transaction of its own, for
         tables without transactions; MySQL's GTIDs allow nothing else there (error 1837 on the target, measured).
-        Raises ServerError, ReplError ``no_shadow``.
+        ``assert_locked`` raises where the rows are not locked any more; it is asked right before anything counts.
+        Raises what it does, ServerError, ReplError ``no_shadow``.
         """
         self.assert_shadowed()
         if not together:
             for statement in statements:
+                assert_locked()
                 self._session.execute(statement)
             return
         self._session.execute("BEGIN")
         try:
             self._session.execute_all(statements, meanwhile)
+            assert_locked()
         except BaseException:
             with contextlib.suppress(ServerError):
                 self._session.execute("ROLLBACK")
@@ -139,26 +157,32 @@ class Shadow:
                 "Nothing was written. This is never expected; please report it.",
             )
 
+    def _given_up(self, problem: LockConflict) -> LostConnection:
+        """Close the session; what to raise instead, for with it nobody can try again."""
+        self._session.close()
+        return LostConnection(problem.errno, f"given up: {problem.message}", self._session.name)
+
     def _make(self) -> None:
         if self._session.dialect.is_mariadb:
             self._session.execute(f"CREATE TEMPORARY TABLE {self._logged_name} {self._definition}")
-            self._unlogged(f"ALTER TABLE {self._logged_name} RENAME TO {self._name}")
+            self._unlogged(f"ALTER TABLE {self._logged_name} RENAME TO {self._name}", _IDLE)
         else:
-            self._unlogged(f"CREATE TEMPORARY TABLE {self._name} {self._definition}")
+            self._unlogged(f"CREATE TEMPORARY TABLE {self._name} {self._definition}", _IDLE)
 
     def _remove(self) -> None:
         # Without the shadow the rename would hit the real table.
         self.assert_shadowed()
         if self._session.dialect.is_mariadb:
-            self._unlogged(f"ALTER TABLE {self._name} RENAME TO {self._logged_name}")
+            self._unlogged(f"ALTER TABLE {self._name} RENAME TO {self._logged_name}", IDLE)
             self._session.execute(f"DROP TEMPORARY TABLE IF EXISTS {self._logged_name}")
         else:
-            self._unlogged(f"DROP TEMPORARY TABLE {self._name}")
+            self._unlogged(f"DROP TEMPORARY TABLE {self._name}", IDLE)
 
-    def _unlogged(self, statement: str) -> None:
+    def _unlogged(self, statement: str, idle: int) -> None:
+        """Run one statement unlogged; ``idle``: seconds that the session may be idle from then on."""
         self._session.execute("SET SESSION sql_log_bin = 0")
         self._session.execute(statement)
-        self._session.execute("SET SESSION sql_log_bin = 1")
+        self._session.execute(f"SET SESSION sql_log_bin = 1, SESSION wait_timeout = {idle}")
 
 
 def _definition(table: Table) -> str:

@@ -92,7 +92,7 @@ def test_mysql():
         "USE `shop`",
         "SET SESSION sql_log_bin = 0",
         f"CREATE TEMPORARY TABLE `film` {DEFINITION}",
-        "SET SESSION sql_log_bin = 1",
+        "SET SESSION sql_log_bin = 1, SESSION wait_timeout = 100",
         "assert",
         "assert",
         "BEGIN",
@@ -102,7 +102,7 @@ def test_mysql():
         "assert",
         "SET SESSION sql_log_bin = 0",
         "DROP TEMPORARY TABLE `film`",
-        "SET SESSION sql_log_bin = 1",
+        "SET SESSION sql_log_bin = 1, SESSION wait_timeout = 604800",
     ]
     assert not session.closed
 
@@ -118,7 +118,7 @@ def test_mariadb():
         f"CREATE TEMPORARY TABLE {name} {DEFINITION}",
         "SET SESSION sql_log_bin = 0",
         f"ALTER TABLE {name} RENAME TO `film`",
-        "SET SESSION sql_log_bin = 1",
+        "SET SESSION sql_log_bin = 1, SESSION wait_timeout = 100",
         "assert",
         "assert",
         "BEGIN",
@@ -127,7 +127,7 @@ def test_mariadb():
         "assert",
         "SET SESSION sql_log_bin = 0",
         f"ALTER TABLE `film` RENAME TO {name}",
-        "SET SESSION sql_log_bin = 1",
+        "SET SESSION sql_log_bin = 1, SESSION wait_timeout = 604800",
         f"DROP TEMPORARY TABLE IF EXISTS {name}",
     ]
 
