@@ -47,6 +47,7 @@ from .present import key_text
 from .schema import Key, Table
 from .session import Row, Session
 from .spool import Spool, in_batches, row_bytes
+from .unaltered import Unaltered, none_on
 
 # What a server says of a row that it does not take, as a warning or as an error.
 _TOLD = {
@@ -74,7 +75,7 @@ def refuse_unsafe(table: Table, target_table: Table, changes: t.Iterable[Differe
                 f"{table.name} {what}, so no row of the target is copied to the source.",
                 "Use extra_rows: keep and conflict: skip (or source) for this table, and copy such rows by hand.",
             )
-    events = {"INSERT" if change.kind == EXTRA else "UPDATE" for change in changes}
+    events = {_event(change) for change in changes}
     fired = {
         f"{trigger.name} ({trigger.timing} {trigger.event})": None
         for trigger in (*table.triggers, *target_table.triggers)
@@ -87,6 +88,11 @@ def refuse_unsafe(table: Table, target_table: Table, changes: t.Iterable[Differe
             " other rows, on both servers.",
             "Drop these triggers for the time of the run, or use extra_rows: keep and conflict: skip for this table.",
         )
+
+
+def _event(change: Difference) -> str:
+    """What writing the row is to a trigger of the source."""
+    return "INSERT" if change.kind == EXTRA else "UPDATE"
 
 
 def statement(table: Table, change: Difference, policy: Policy, packet: int | None = None) -> str:
@@ -216,6 +222,7 @@ class _Run:
     drained: t.Callable[[], None]
     go_on: t.Callable[[Adoption], None]
     packet: int = 0
+    definitions: tuple[Unaltered, ...] = ()  # of the present table
 
     def prepare(self) -> None:
         """Give the sessions their settings. Raises ServerError."""
@@ -237,6 +244,7 @@ class _Run:
         try:
             # The default database decides, as for the application, what filters by database let through.
             self.sessions.writing.execute(f"USE {sqltext.quote_name(adoption.table.name.database)}")
+            self.definitions = self._watched(adoption)
             for some in in_batches(jobs, batch_rows):
                 self.go_on(adoption)
                 self._batch(adoption, some, waiting)
@@ -245,6 +253,12 @@ class _Run:
             adoption.stopped = exc
             return _Waiting()
         return waiting
+
+    def _watched(self, adoption: Adoption) -> tuple[Unaltered, Unaltered]:
+        """The table on both servers, which must stay as it was when its rows were compared."""
+        writing, locking, table = self.sessions.writing, self.sessions.target_lock, adoption.table
+        quiet = none_on({_event(change) for change in adoption.changes})
+        return Unaltered.of_source(writing, table, quiet), Unaltered.of_target(locking, table, quiet)
 
     def _batch(self, adoption: Adoption, batch: list[_Job], waiting: _Waiting) -> None:
         """Write a batch, without the rows that turn out not to go in; verify it."""
@@ -290,6 +304,8 @@ class _Run:
         # Where the row is absent there is nothing to update later, and a shared lock needs no right but SELECT.
         lock = source.dialect.share_lock if all(change.kind == EXTRA for change in part) else "FOR UPDATE"
         ours = read_rows(source, table, keys, lock)
+        for definition in self.definitions:
+            definition.check()
         bad = {
             change.key: _SINCE
             for change in part

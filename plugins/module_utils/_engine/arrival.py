@@ -10,7 +10,7 @@ import typing as t
 
 from . import fingerprint
 from .confirm import read_rows
-from .errors import Undecided
+from .errors import LockConflict, Undecided
 from .keyspace import KeySpace
 from .options import Selection
 from .schema import Key, Table
@@ -36,6 +36,24 @@ def drain(fence: t.Callable[[], None], check_links: t.Callable[[], None]) -> Non
         check_links()  # says more of a broken link
         raise
     check_links()
+
+
+def refuse_on_their_way(
+    known: t.Mapping[K, object],
+    ours: t.Mapping[K, object],
+    theirs: t.Mapping[K, object],
+    settled: t.Callable[[], bool],
+    source: Session,
+) -> None:
+    """Raise LockConflict where the target has written rows since the verdict on them, and that may still be on its way (law 3).
+
+    To be asked while the rows are locked on the source: what arrives there first gets the lock, and the repair tries again.
+    ``known``: what the target had; ``ours`` and ``theirs``: what is under the lock, and what the target has; ``settled``:
+    whether the source has all that the target has committed. Raises what it does.
+    """
+    strange = (key for key, had in known.items() if theirs.get(key) not in (had, ours.get(key)))
+    if next(strange, None) is not None and not settled():
+        raise LockConflict(0, "rows that were written on the target meanwhile have not arrived yet", source.name)
 
 
 def wanting(source: Session, target: Session, table: Table, keys: t.Sequence[Row], drained: t.Callable[[], None]) -> list[Row]:

@@ -19,7 +19,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from . import locks, rewrite
-from .arrival import drain, unequal
+from .arrival import drain, refuse_on_their_way, unequal
 from .collisions import Collisions
 from .confirm import Difference
 from .constraints import Constraints
@@ -31,16 +31,18 @@ from .present import key_text
 from .schema import Table
 from .session import Row, Session
 from .shadow import Shadow, prepare
-from .spool import gather
+from .spool import gather, in_portions
+from .unaltered import Unaltered, none_on
 
-# Row values of one batch, and the bytes of all their copies: one reading of the table for each batch.
+# Row values of one batch: one reading of the table for each.
 _BATCH_VALUES = 2000
-_BATCH_BYTES = 4 << 20
 
 # A value with more bytes than this in all its copies would make a transaction too large for a replica.
 _MAX_BYTES = 64 << 20
 
 _STATEMENTS_SHOWN = 100
+
+_FIRES = ("triggers", "came to the source meanwhile, and writing it fires triggers on the target")
 
 
 def repair_copies(
@@ -54,6 +56,7 @@ def repair_copies(
     check_links: t.Callable[[], None],
     spare_deletes: int = 0,
     reached: t.Callable[[int], None] = lambda rows: None,
+    settled: t.Callable[[], bool] = lambda: True,
 ) -> TableRepair:
     """Repair the row values of one plan; arguments and errors as for repair.repair_table."""
     if not (table.is_transactional and table.is_base_table) or table.is_versioned or not all(each.digest for each in changes):
@@ -67,6 +70,9 @@ def repair_copies(
             )
     changes = gather(changes)
     check_links()
+    inserts = any(change.source_copies for change in changes)
+    fires = ("DELETE", "INSERT") if inserts else ("DELETE",)
+    unaltered = Unaltered.of_source(source_lock, table), Unaltered.of_target(target, table, none_on(fires))
     packet = rewrite.largest_packet(source_log, target)
     rewrite.refuse_too_large(table, changes, packet)
     rows = Rows(table, table.stored_columns)
@@ -77,7 +83,21 @@ def repair_copies(
     prepare(source_log)
     source_lock.execute(f"SET SESSION innodb_lock_wait_timeout = {locks.WAIT}")
     jobs = (_Job(number, change) for number, change in zip(journal.plan(table, changes), changes))
-    run = _Run(source_lock, source_log, target, rows, space, packet, collisions, constraints, journal, spare_deletes)
+    run = _Run(
+        source_lock,
+        source_log,
+        target,
+        rows,
+        space,
+        packet,
+        collisions,
+        constraints,
+        journal,
+        inserts,
+        *unaltered,
+        settled,
+        spare_deletes,
+    )
     run.all(jobs, lambda: drain(fence, check_links), reached)
     return TableRepair(
         inserted=run.inserted,
@@ -103,6 +123,11 @@ class _Job:
     def digest(self) -> bytes:
         """What the value's rows are picked by."""
         return self.change.digest
+
+    @property
+    def size(self) -> int:
+        """Bytes of all the copies to write."""
+        return _size(self.change.key) * max(1, self.change.source_copies)
 
 
 @dataclass(frozen=True)
@@ -148,6 +173,10 @@ class _Run:
     collisions: Collisions
     constraints: Constraints
     journal: Writer
+    may_insert: bool  # else the target may have triggers on that
+    source_definition: Unaltered
+    target_definition: Unaltered
+    settled: t.Callable[[], bool]
     spare_deletes: int
     inserted: int = 0
     deleted: int = 0
@@ -159,7 +188,7 @@ class _Run:
     def all(self, jobs: t.Iterable[_Job], drained: t.Callable[[], None], reached: t.Callable[[int], None]) -> None:
         """Repair, drain and verify batch after batch."""
         try:
-            for batch in _batches(jobs):
+            for batch in in_portions(jobs, _BATCH_VALUES, lambda job: job.size):
                 reached(self.inserted + self.deleted)
                 self._verify(self._batch(batch), drained)
                 self._leave()
@@ -178,13 +207,15 @@ class _Run:
         """Log one batch; returns the jobs to verify."""
         self.space.digests = {job.change.key: job.digest for job in jobs}
         for attempt in range(1, locks.ATTEMPTS + 1):
-            theirs = self.rows.count(self.target, [job.digest for job in jobs])
+            counted = self.rows.count(self.target, [job.digest for job in jobs])
+            self.target_definition.check()
+            theirs = {job.digest: counted.get(job.digest, 0) for job in jobs}
             jobs = self._free_of_collisions(jobs)
             if not jobs:
                 return []
             try:
                 with Shadow(self.source_log, self.rows.table) as shadow:
-                    return self._log(jobs, theirs, shadow)
+                    return self._log(jobs, theirs, shadow, attempt > 1)
             except LockConflict:
                 self._release()
                 if attempt == locks.ATTEMPTS:
@@ -202,36 +233,44 @@ class _Run:
         blocked = {candidates[place].id for place in holders}
         return [job for job in jobs if job.id not in blocked]
 
-    def _log(self, jobs: t.Sequence[_Job], theirs: t.Mapping[bytes, int], shadow: Shadow) -> list[_Job]:
-        """Lock, journal, log, release."""
+    def _log(self, jobs: t.Sequence[_Job], theirs: t.Mapping[bytes, int], shadow: Shadow, again: bool) -> list[_Job]:
+        """Lock, journal, log, release. ``again``: an earlier try may have journaled other images."""
         digests = [job.digest for job in jobs]
         self.source_lock.begin()
-        ours = self.rows.count(self.source_lock, digests, self.source_lock.dialect.share_lock)
+        counted = self.rows.count(self.source_lock, digests, self.source_lock.dialect.share_lock)
+        self.source_definition.check()
+        ours = {digest: counted.get(digest, 0) for digest in digests}
+        known = {job.digest: job.change.target_copies for job in jobs}
+        refuse_on_their_way(known, ours, theirs, self.settled, self.source_lock)
         illegal = self.constraints.breaking(self.rows.digest, self.rows.table.name.sql, self.rows.equal_to(digests))
-        steps = [_Step(job, ours.get(job.digest, 0), theirs.get(job.digest, 0)) for job in jobs]
+        steps = [_Step(job, ours[job.digest], theirs[job.digest]) for job in jobs]
         to_verify = []
         wanted = []
+        spare = self.spare_deletes
         for step in steps:
             if step.ours and (step.job.digest,) in illegal:
                 message = "breaks a CHECK constraint of its table; the target would refuse it and replication would stop"
                 self._skip(step.job, "check_constraint", message)
-            elif not self._may_delete(step):
+            elif step.ours and not (step.job.change.source_copies or self.may_insert):
+                self._skip(step.job, *_FIRES)
+            elif _more_deletes(step) > max(0, spare):
                 self._skip(step.job, "max_deletes", "has fewer copies on the source meanwhile, and no more deletes are allowed")
             elif step.ours * _size(step.job.change.key) > _MAX_BYTES:
                 self._skip(step.job, "keeps_changing", "has many more copies on the source meanwhile")
             else:
                 to_verify.append(step.job)
+                spare -= _more_deletes(step)
                 if step.ours != step.theirs:
                     wanted.append(step)
         for step in wanted:
             row = step.job.change.key
-            if (step.ours, step.theirs) != (step.job.change.source_copies, step.job.change.target_copies):
+            if again or (step.ours, step.theirs) != (step.job.change.source_copies, step.job.change.target_copies):
                 self.journal.image(
                     step.job.id, row if step.theirs else None, row if step.ours else None, (step.theirs, step.ours)
                 )
         self.journal.flush()
         if wanted:
-            shadow.log(self._statements(wanted))
+            shadow.log(self._statements(wanted), assert_locked=self.source_lock.assert_alive)
         self.source_lock.commit()
         self.journal.committed([step.job.id for step in wanted])
         for step in wanted:
@@ -244,9 +283,6 @@ class _Run:
         yield from rewrite.deletes_of_equal(self.rows.table, [step.job.digest for step in steps], self.packet)
         copies = (step.job.change.key for step in steps for _copy in range(step.ours))
         yield from rewrite.replaces(self.rows.table, copies, self.packet)
-
-    def _may_delete(self, step: _Step) -> bool:
-        return _more_deletes(step) <= max(0, self.spare_deletes)
 
     def _skip(self, job: _Job, reason: str, message: str) -> None:
         text = f"{key_text(self.rows.table, job.change.key)} {message}."
@@ -277,17 +313,3 @@ def _more_deletes(step: _Step) -> int:
 
 def _size(row: Row) -> int:
     return sum(len(value) for value in row if value) + len(row)
-
-
-def _batches(jobs: t.Iterable[_Job]) -> t.Iterator[list[_Job]]:
-    batch: list[_Job] = []
-    size = 0
-    for job in jobs:
-        weight = _size(job.change.key) * max(1, job.change.source_copies)
-        if batch and (len(batch) >= _BATCH_VALUES or size + weight > _BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(job)
-        size += weight
-    if batch:
-        yield batch

@@ -42,6 +42,9 @@ from .spool import Differences
 
 REPLACE, INSERT, UPDATE, DELETE = "REPLACE", "INSERT IGNORE", "UPDATE IGNORE", "DELETE"
 
+# What a trigger may be on that fires for a statement where it is replayed.
+_EVENTS = {REPLACE: ("INSERT", "DELETE"), INSERT: ("INSERT",), UPDATE: ("UPDATE",), DELETE: ("DELETE",)}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -58,6 +61,11 @@ class Recipe:
     def verb(self, kind: str) -> str | None:
         """The statement for a kind of row."""
         return {MISSING: self.missing, DIFFERENT: self.different, EXTRA: self.extra}[kind]
+
+    @property
+    def fires(self) -> frozenset[str]:
+        """Events that the target must have no trigger on."""
+        return frozenset(event for verb in (self.missing, self.different, self.extra) for event in _EVENTS.get(verb or "", ()))
 
     @property
     def takes_rows_away(self) -> bool:

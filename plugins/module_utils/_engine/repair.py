@@ -16,7 +16,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from . import rewrite
-from .arrival import drain, wanting
+from .arrival import drain, refuse_on_their_way, wanting
 from .collisions import Collisions, going
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
 from .constraints import Constraints
@@ -31,6 +31,7 @@ from .schema import Key, Table
 from .session import Row, Session
 from .shadow import Shadow, prepare
 from .spool import Ahead, Spool, gather, in_portions, row_bytes
+from .unaltered import Unaltered, none_on
 
 # Batches logged between two drainings. It starts with one, so that a problem shows early, and doubles.
 _MAX_BATCHES_AT_ONCE = 16
@@ -61,18 +62,21 @@ def repair_table(
     spare_deletes: int = 0,
     recipe: Recipe = PLAIN,
     reached: t.Callable[[int], None] = lambda rows: None,
+    settled: t.Callable[[], bool] = lambda: True,
 ) -> TableRepair:
     """Repair the rows of one plan by the statements of ``recipe``. Tables without a key: see copies.py.
 
     ``source_lock`` and ``source_log`` are two sessions to the source, used for nothing else meanwhile. ``fence`` drains
     replication both ways, ``check_links`` raises when a link is broken. ``spare_deletes``: rows planned otherwise that
     may be deleted because the source has deleted them meanwhile. ``reached`` is told the rows done, before each batch, and
-    may raise Undecided to end it there. Raises before anything is written: TableProblem,
-    Refusal ``journal_unwritable`` or ``broken_link``, ServerError. What goes wrong later is in the result.
+    may raise Undecided to end it there. ``settled``: whether the source has all that the target has written so far.
+    Raises before anything is written: TableProblem, Refusal ``journal_unwritable`` or ``broken_link``, ServerError. What
+    goes wrong later is in the result.
     """
     _refuse_unsafe(table)
     changes = gather(changes)
     check_links()
+    unaltered = Unaltered.of_source(source_lock, table), Unaltered.of_target(target, table, none_on(recipe.fires))
     packet = rewrite.largest_packet(source_log, target)
     rewrite.refuse_too_large(table, changes, packet)
     takes = recipe.takes_rows_away
@@ -89,12 +93,14 @@ def repair_table(
         recipe,
         collisions,
         constraints,
+        *unaltered,
         locks_for(source_lock, table),
         journal,
         fence,
         check_links,
         spare_deletes,
         reached,
+        settled,
     )
     jobs = (_Job(number, change.kind, change.key, change.source, change.target) for number, change in zip(ids, changes))
     run.all(jobs, batch_rows)
@@ -167,12 +173,15 @@ class _Run:
     recipe: Recipe
     collisions: Collisions
     constraints: Constraints
+    source_definition: Unaltered
+    target_definition: Unaltered
     locks: Locks
     journal: Writer
     fence: t.Callable[[], None]
     check_links: t.Callable[[], None]
     spare_deletes: int
     reached: t.Callable[[int], None]
+    settled: t.Callable[[], bool]
     meanwhile: t.Callable[[], None] = lambda: None
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys((_INSERTED, _UPDATED, _DELETED), 0))
     put_off: Spool = field(default_factory=Spool)
@@ -242,12 +251,13 @@ class _Run:
         """Log one batch; returns the jobs to verify: all but those put off or skipped."""
         self.reached(sum(self.counts.values()))
         theirs = read_rows(self.target, self.table, [job.key for job in jobs])
+        self.target_definition.check()
         free = self._free_of_collisions(jobs)
         if not free:
             return []
         try:
             with Shadow(self.source_log, self.table) as shadow:
-                return self._log(free, theirs, shadow)
+                return self._log(free, theirs, shadow, attempt > 1)
         except LockConflict:
             self._release()
             if attempt == ATTEMPTS:
@@ -273,10 +283,12 @@ class _Run:
                 self._put_off(job._replace(reason="unique_collision", message=message))
         return [job for job in jobs if job.id not in blocked]
 
-    def _log(self, jobs: t.Sequence[_Job], theirs: dict[Row, Row], shadow: Shadow) -> list[_Job]:
-        """Lock, journal, log, release."""
+    def _log(self, jobs: t.Sequence[_Job], theirs: dict[Row, Row], shadow: Shadow, again: bool) -> list[_Job]:
+        """Lock, journal, log, release. ``again``: an earlier try may have journaled other images."""
         self.locks.take()
         ours = read_rows(self.source_lock, self.table, [job.key for job in jobs], self.source_lock.dialect.share_lock)
+        self.source_definition.check()
+        refuse_on_their_way({job.key: job.target for job in jobs}, ours, theirs, self.settled, self.source_lock)
         steps = self._decide(jobs, ours, theirs)
         illegal = self.constraints.violations(list(ours))
         if illegal:
@@ -285,12 +297,12 @@ class _Run:
         for step in steps:
             # A row that is gone may have been taken away by a REPLACE of ours: what was there first is what counts.
             before = step.target or step.job.target
-            if step.action != _EQUAL and (before, step.source) != (step.job.target, step.job.source):
+            if step.action != _EQUAL and (again or (before, step.source) != (step.job.target, step.job.source)):
                 self.journal.image(step.job.id, before, step.source)
         self.journal.flush()
         wanted = [step for step in steps if step.action in _WRITTEN]
         if wanted:
-            shadow.log(self._statements(wanted), self.recipe.together, self.meanwhile)
+            shadow.log(self._statements(wanted), self.recipe.together, self.meanwhile, self.locks.assert_held)
         self.locks.release()
         self.journal.committed([step.job.id for step in wanted])
         return self._account(steps)

@@ -24,7 +24,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from . import locks, rewrite, sqltext
-from .arrival import drain, wanting
+from .arrival import drain, refuse_on_their_way, wanting
 from .collisions import Collisions, going
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
 from .constraints import Constraints
@@ -34,9 +34,10 @@ from .outcome import Skipped, TableRepair, Told
 from .present import key_text
 from .proof import Counter, Proof, read_counter
 from .recipes import ROW
-from .schema import Table
+from .schema import Table, column_order, differences
 from .session import Row, Session
 from .spool import gather, in_batches
+from .unaltered import Unaltered
 
 # Rows of one transaction: each holds locks that the application waits for, for about 0.2 s.
 _BATCH_ROWS = 100
@@ -65,6 +66,7 @@ def repair_rows(
     fence: t.Callable[[], None],
     check_links: t.Callable[[], None],
     reached: t.Callable[[int], None] = lambda rows: None,
+    settled: t.Callable[[], bool] = lambda: True,
 ) -> TableRepair:
     """Repair the rows of one plan by DELETE + INSERT on the real table, the target being in IDEMPOTENT mode.
 
@@ -73,6 +75,10 @@ def repair_rows(
     repair.repair_table. Rows are skipped rather than forced; a trigger with lasting effects stops the table.
     """
     check_links()
+    definitions = (
+        Unaltered.of_source(source, table, lambda found: found == table.triggers),
+        Unaltered(target, table, lambda now: not differences(table, now) and column_order(now) == column_order(table)),
+    )
     changes = gather(changes)
     packet = rewrite.largest_packet(source, target)
     rewrite.refuse_too_large(table, changes, packet)
@@ -91,6 +97,8 @@ def repair_rows(
         read_counter(source, table),
         journal,
         lambda: drain(fence, check_links),
+        *definitions,
+        settled,
     )
     ids = journal.plan(table, changes)
     # Rows that only the target has come last: writing the others may have pushed them out already.
@@ -165,6 +173,9 @@ class _Run:
     counter: Counter | None
     journal: Writer
     drained: t.Callable[[], None]
+    source_definition: Unaltered
+    target_definition: Unaltered
+    settled: t.Callable[[], bool]
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTED.values(), 0))
     skipped: dict[int, Skipped] = field(default_factory=dict)  # of this batch, by job: it may be tried again
     left: Told[Skipped] = field(default_factory=Told)
@@ -189,15 +200,16 @@ class _Run:
         self.left.add(self.skipped.values())
         self.skipped.clear()
 
-    def _batch(self, jobs: t.Sequence[_Job]) -> list[_Job]:
+    def _batch(self, jobs: t.Sequence[_Job], again: bool = False) -> list[_Job]:
         """Write one batch; row by row if that fails, so that a row which the server refuses costs only itself."""
-        theirs = read_rows(self.target, self.table, [job.key for job in jobs])
         jobs = self._free_of_collisions(jobs)
         for attempt in range(1, locks.ATTEMPTS + 1):
             if not jobs:
                 return []
+            theirs = read_rows(self.target, self.table, [job.key for job in jobs])
+            self.target_definition.check()
             try:
-                return self._transaction(jobs, theirs)
+                return self._transaction(jobs, theirs, again or attempt > 1)
             except LockConflict:
                 if attempt == locks.ATTEMPTS:
                     raise
@@ -210,16 +222,19 @@ class _Run:
                 if len(jobs) == 1:
                     return self._skip(jobs[0], "not_written", f"was refused by the source: {exc.message}")
                 break
-        return [done for job in jobs for done in self._batch([job])]
+        return [done for job in jobs for done in self._batch([job], again=True)]
 
-    def _transaction(self, jobs: t.Sequence[_Job], theirs: dict[Row, Row]) -> list[_Job]:
-        """Lock, journal, write, prove that nothing has changed, commit. Returns the jobs to verify."""
+    def _transaction(self, jobs: t.Sequence[_Job], theirs: dict[Row, Row], again: bool) -> list[_Job]:
+        """Lock, journal, write, prove that nothing has changed, commit. Returns the jobs to verify.
+
+        ``again``: an earlier try may have journaled other images.
+        """
         self.source.begin()
         try:
             steps, equal = self._decide(jobs, theirs)
             for step in steps:
                 before = step.target or step.job.target
-                if (before, step.source) != (step.job.target, step.job.source):
+                if again or (before, step.source) != (step.job.target, step.job.source):
                     self.journal.image(step.job.id, before, step.source)
             self.journal.flush()
             if steps:
@@ -239,6 +254,8 @@ class _Run:
     def _decide(self, jobs: t.Sequence[_Job], theirs: dict[Row, Row]) -> tuple[list[_Step], list[_Job]]:
         """What to do under the lock, and the rows that are equal by now. What else has become of a row is skipped."""
         ours = read_rows(self.source, self.table, [job.key for job in jobs], "FOR UPDATE")
+        self.source_definition.check()
+        refuse_on_their_way({job.key: job.target for job in jobs}, ours, theirs, self.settled, self.source)
         illegal = self.constraints.violations([job.key for job in jobs if job.key in ours])
         steps, equal = [], []
         for job in jobs:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from .. import adopt, downstream, journal, present
 from ..copies import repair_copies
-from ..errors import ReplError, TableProblem, Undecided
+from ..errors import LostConnection, ReplError, ServerError, TableProblem, Undecided
 from ..outcome import TableRepair
 from ..plan import TablePlan
 from ..policy import policy_of
@@ -125,7 +125,7 @@ class _Work:
         problem = result.stopped or _unfinished(result, plan)
         if problem:
             self.problems[str(plan.table.name)] = problem
-        if result.stopped and not isinstance(result.stopped, TableProblem):
+        if result.stopped and not _is_of_table(result.stopped):
             self.ended = self.ended or result.stopped
 
     def _repair(self, plan: TablePlan) -> TableRepair:
@@ -136,8 +136,10 @@ class _Work:
             table, changes, sessions = plan.table, plan.changes, (lock, log, run.connections.target)
             links = (run.fence, run.check_links)
             if table.key is None:
-                return repair_copies(*sessions, table, changes, self.writer, *links, spare, self._reached)
-            return repair_table(*sessions, table, changes, rows, self.writer, *links, spare, plan.recipe, self._reached)
+                return repair_copies(*sessions, table, changes, self.writer, *links, spare, self._reached, run.settled)
+            return repair_table(
+                *sessions, table, changes, rows, self.writer, *links, spare, plan.recipe, self._reached, run.settled
+            )
 
     def _given(self, adoption: adopt.Adoption) -> None:
         """The source has got so many rows of a table; returns when more may be."""
@@ -153,6 +155,11 @@ class _Work:
         """So many rows of the present table are done; returns when more may be."""
         self.run.meter.reached(rows)
         self.throttle.wait()
+
+
+def _is_of_table(problem: ReplError) -> bool:
+    """Whether a problem is one table's own, as a lock that others hold or a table that is gone: the rest is repaired."""
+    return isinstance(problem, (TableProblem, ServerError)) and not isinstance(problem, LostConnection)
 
 
 def _unfinished(result: TableRepair, plan: TablePlan) -> TableProblem | None:

@@ -76,6 +76,9 @@ class FakeServer:
     def roll_back(self):
         self.execute("ROLLBACK")
 
+    def assert_alive(self):
+        assert self.open
+
     def records(self, _sql):
         return []
 
@@ -119,7 +122,7 @@ class World:
         self.fenced = 0
         self.before_lock = lambda: None
         self.on_fence = lambda: None
-        self.conflicts = 0
+        self.conflicts = self.log_conflicts = 0
         world = self
 
         def read_rows(session, _table, keys, lock=""):
@@ -142,10 +145,14 @@ class World:
             def __exit__(self, *unused):
                 return None
 
-            def log(self, statements, together=True, meanwhile=lambda: None):
+            def log(self, statements, together=True, meanwhile=lambda: None, assert_locked=None):
                 assert together, "one transaction, but for engines that have none"
+                assert_locked()
                 assert world.source.open, "what is logged is what is locked"
                 assert world.journal.lines[-1] == ("flush",)
+                if world.log_conflicts:
+                    world.log_conflicts -= 1
+                    raise LockConflict(1205, "binary log", "source")
                 world.transactions.append(list(statements))
                 meanwhile()
 
@@ -163,6 +170,21 @@ class World:
             def violations(self, _keys):
                 return frozenset()
 
+        class FakeUnaltered:
+            def __init__(self, session):
+                self.session = session
+
+            @classmethod
+            def of_source(cls, session, _table):
+                return cls(session)
+
+            @classmethod
+            def of_target(cls, session, _table, _may_have):
+                return cls(session)
+
+            def check(self):
+                assert world.source.open == (self.session is world.source)
+
         def apply_replaces(_table, rows, _packet):
             rows = list(rows)
             world.in_flight += [(row[:1], row) for row in rows]
@@ -179,6 +201,7 @@ class World:
         monkeypatch.setattr(repair, "prepare", lambda _session: None)
         monkeypatch.setattr(repair, "Collisions", FakeCollisions)
         monkeypatch.setattr(repair, "Constraints", FakeConstraints)
+        monkeypatch.setattr(repair, "Unaltered", FakeUnaltered)
         monkeypatch.setattr(rewrite, "replaces", apply_replaces)
         monkeypatch.setattr(rewrite, "deletes", apply_deletes)
         monkeypatch.setattr(repair, "pause", lambda: None)
@@ -195,7 +218,7 @@ class World:
                 self.target.rows_by_key[key] = row
         self.in_flight = []
 
-    def repair(self, changes, batch_rows=100, spare_deletes=0, check_links=lambda: None):
+    def repair(self, changes, batch_rows=100, spare_deletes=0, check_links=lambda: None, **more):
         """Run the repair."""
         return repair.repair_table(
             self.source,
@@ -208,6 +231,7 @@ class World:
             self.fence,
             check_links,
             spare_deletes,
+            **more,
         )
 
 
@@ -336,6 +360,32 @@ def test_the_application_goes_first(monkeypatch):
     assert (result.stopped, result.verified) == (None, True)
     assert world.source.said.count("ROLLBACK") == 3
     assert len(world.transactions) > 1, "smaller batches after the second conflict"
+
+
+def test_images_of_a_try_that_failed_do_not_stay_the_last(monkeypatch):
+    """The row was changed for the length of one try."""
+    world = World(monkeypatch, content(k1=10), content(k1=5))
+    values = iter((11, 10))
+    world.before_lock = lambda: world.source.rows_by_key.update(content(k1=next(values)))
+    world.log_conflicts = 1
+    assert world.repair([difference("different", 1, 10, 5)]).verified
+    images = [line[2:] for line in world.journal.lines if line[0] == "image"]
+    assert images == [(row(1, 5), row(1, 11)), (row(1, 5), row(1, 10))]
+
+
+def test_rows_that_the_target_wrote_meanwhile_are_waited_for_under_the_lock(monkeypatch):
+    """They are on their way until the second try; the lock is given up for them (law 3)."""
+    world = World(monkeypatch, content(k1=10, k2=20), content(k1=99))
+    arrived = iter((False, True))
+
+    def settled():
+        assert world.source.open
+        return next(arrived)
+
+    plan = [difference("different", 1, 10, 5), difference("missing", 2, 20)]
+    assert world.repair(plan, settled=settled).verified
+    assert world.source.said.count("ROLLBACK") == 1
+    assert next(arrived, None) is None
 
 
 def test_a_lock_that_is_never_had_ends_the_table(monkeypatch):

@@ -1,0 +1,335 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What others do between comparison and repair: tables altered, locks lost, links set up anew, a run the other way round."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+
+import pytest
+from integration_engine.support import assert_repaired, image, servers
+
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import (
+    locks,
+    options,
+    selection,
+    session,
+    shadow,
+)
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, ReplError
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, sync, undo
+
+FLAVORS = ("mariadb-10.11", "mysql-9")
+
+TABLE = ["CREATE TABLE t (id int PRIMARY KEY, v int, changed int)", "INSERT INTO t VALUES (1, 1, 1), (2, 2, 1)"]
+
+# Rows that are there have another value than one that is written without it.
+COLUMN = ["ALTER TABLE t ADD COLUMN c int DEFAULT 77", "ALTER TABLE t ALTER c SET DEFAULT 0"]
+
+
+@pytest.fixture(name="run")
+def run_fixture(tmp_path, monkeypatch):
+    """`run(pair, database, meanwhile=..., **repair)`: the sync; ``meanwhile`` is called between its plan and its first write."""
+
+    def run(pair, database, meanwhile=lambda: None, login=None, plan_file="", **repair):
+        check_caps = sync.check_caps
+
+        def checked(*arguments):
+            check_caps(*arguments)
+            meanwhile()
+
+        limits = options.Repair(undo_dir=str(tmp_path), **repair)
+        chosen = options.Selection(databases=(database,))
+        with monkeypatch.context() as patched:
+            patched.setattr(sync, "check_caps", checked)
+            given = login or servers(pair)
+            return sync.run(given, chosen, options.Pace(), limits, sample_rows=10, apply=True, plan_file=plan_file)
+
+    return run
+
+
+def fill(pair, database, statements, drift):
+    """The same tables on both servers, then what only the target has."""
+    pair.a.execute(statements, database=database)
+    pair.wait()
+    pair.b.execute(drift, database=database, logged=False)
+
+
+def both(pair, database, name="t"):
+    """A table on both servers."""
+    pair.wait()
+    return image(pair.a, database)[name], image(pair.b, database)[name]
+
+
+WAYS = {
+    "shadow": ("PRIMARY KEY", ["UPDATE t SET v = 0 WHERE id = 1"], {}),
+    "row": ("PRIMARY KEY", ["UPDATE t SET v = 0 WHERE id = 1"], {"method": "row"}),
+    "keyless": ("", ["UPDATE t SET v = 0 WHERE id = 1"], {}),
+    "adopt": ("PRIMARY KEY", ["INSERT INTO t VALUES (9, 9, 9)"], {"extra_rows": "adopt"}),
+    "newest": (
+        "PRIMARY KEY",
+        ["UPDATE t SET v = 0, changed = 5 WHERE id = 1"],
+        {"conflict": "newest", "conflict_column": "changed"},
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_column_that_came_meanwhile_keeps_its_values(pairs, fresh_database, run, flavor, way):
+    """No statement knows it, and a row that is written anew would have its default there, on the source too (law 2)."""
+    pair = pairs(flavor)
+    key, drift, how = WAYS[way]
+    with fresh_database(pair) as database:
+        fill(pair, database, [f"CREATE TABLE t (id int {key}, v int, changed int)", TABLE[1]], drift)
+        seen = []
+
+        def alter():
+            pair.a.execute(COLUMN, database=database)
+            seen.extend(both(pair, database))
+
+        result = run(pair, database, alter, **how)
+        assert [(table.table, table.reason) for table in result.tables] == [("t", "stale_plan")]
+        assert (result.failed, result.verified, result.changed) == (True, False, False)
+        assert list(both(pair, database)) == seen
+        assert pair.links_healthy()
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_column_that_came_during_an_undo_keeps_its_values(pairs, fresh_database, run, tmp_path, flavor, monkeypatch):
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        fill(pair, database, TABLE, ["UPDATE t SET v = 0 WHERE id = 1"])
+        undo_file = run(pair, database).undo_file
+        check_caps = undo.check_caps
+
+        def alter(*arguments):
+            check_caps(*arguments)
+            pair.a.execute(COLUMN, database=database)
+
+        monkeypatch.setattr(undo, "check_caps", alter)
+        with pytest.raises(ReplError, match="stale_plan"):
+            undo.run(servers(pair), undo_file, undo_dir=str(tmp_path))
+        ours, theirs = both(pair, database)
+        assert ours == theirs == [(b"1", b"1", b"1", b"77"), (b"2", b"2", b"1", b"77")]
+
+
+@pytest.mark.parametrize("where", ["both", "target"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_trigger_that_came_meanwhile_does_not_fire(pairs, fresh_database, run, flavor, where):
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        side = "CREATE TABLE side (n int AUTO_INCREMENT PRIMARY KEY, id int)"
+        fill(pair, database, [*TABLE, side], ["DELETE FROM t WHERE id = 1"])
+
+        def trigger():
+            text = "CREATE TRIGGER meanwhile AFTER INSERT ON t FOR EACH ROW INSERT INTO side (id) VALUES (NEW.id)"
+            server = pair.a if where == "both" else pair.b
+            server.execute(text, database=database, logged=where == "both")
+            pair.wait()
+
+        result = run(pair, database, trigger)
+        assert {table.table: table.reason for table in result.tables} == {"t": "stale_plan", "side": None}
+        assert both(pair, database, "side") == ([], [])
+        assert pair.links_healthy()
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_rows_are_not_logged_after_their_lock_was_lost(pairs, fresh_database, run, flavor, monkeypatch):
+    """Somebody ends the session that holds the lock, and the application writes the row (law 5)."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        fill(pair, database, TABLE, ["UPDATE t SET v = 0 WHERE id = 1"])
+        take, log, locking = locks._Rows.take, shadow.Shadow.log, []
+
+        def taken(self):
+            locking.append(self._session.connection_id)
+            take(self)
+
+        def logged(self, *arguments, **more):
+            pair.a.execute([f"KILL {locking[-1]}", "DO SLEEP(0.2)", "UPDATE t SET v = 50 WHERE id = 1"], database=database)
+            log(self, *arguments, **more)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(locks._Rows, "take", taken)
+            patched.setattr(shadow.Shadow, "log", logged)
+            result = run(pair, database)
+        assert [table.reason for table in result.tables] == ["lost_connection"]
+        assert (result.changed, result.verified) == (False, False)
+        ours, theirs = both(pair, database)
+        assert (b"1", b"50", b"1") in ours
+        assert (b"1", b"1", b"1") not in theirs, "a row was logged that nobody had locked"
+        good = image(pair.a, database)
+        run(pair, database)
+        assert_repaired(pair, database, good)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_what_was_written_on_the_target_meanwhile_is_waited_for(pairs, fresh_database, run, flavor):
+    """A row of the plan gets a new value on the target, which is still on its way when the row is locked (law 3)."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        other = ["CREATE TABLE other (id int PRIMARY KEY, v int)", "INSERT INTO other VALUES (1, 1)"]
+        fill(pair, database, [*TABLE, *other], ["UPDATE t SET v = 0 WHERE id = 1"])
+        with closing(pair.a.connect(database=database)) as holder, closing(holder.cursor()) as cursor:
+
+            def write():
+                # The source's applier waits for a lock, so what comes behind is late.
+                cursor.execute("BEGIN")
+                cursor.execute("UPDATE other SET v = 5")
+                pair.b.execute(["UPDATE other SET v = 9", "UPDATE t SET v = 99 WHERE id = 1"], database=database)
+                late.start()
+
+            late = threading.Timer(2, holder.rollback)
+            result = run(pair, database, write)
+            late.join()
+        assert both(pair, database) == ([(b"1", b"99", b"1"), (b"2", b"2", b"1")],) * 2
+        assert (result.verified, result.failed) == (True, False)
+        assert pair.links_healthy()
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_backup_that_locks_the_source_is_waited_for(pairs, fresh_database, run, flavor, monkeypatch):
+    """For longer than for any other lock."""
+    monkeypatch.setitem(session._SETTINGS, "lock_wait_timeout", "1")
+    pair = pairs(flavor)
+    with fresh_database(pair) as database, closing(pair.a.connect()) as holder, closing(holder.cursor()) as cursor:
+        fill(pair, database, TABLE, ["UPDATE t SET v = 0 WHERE id = 1"])
+        good = image(pair.a, database)
+
+        def lock():
+            cursor.execute("FLUSH TABLES WITH READ LOCK")
+            end.start()
+
+        end = threading.Timer(3, lambda: cursor.execute("UNLOCK TABLES"))
+        result = run(pair, database, lock)
+        end.join()
+        assert result.verified, result.message
+        assert_repaired(pair, database, good)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_run_the_other_way_round_is_kept_away(pairs, fresh_database, run, flavor):
+    """Each would give one server the other's rows, and both would be changed (law 2)."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        fill(pair, database, TABLE, ["UPDATE t SET v = 0 WHERE id = 1"])
+        good = image(pair.a, database)
+
+        def other_way():
+            login = servers(pair).target.at(pair.a.host, pair.a.port)
+            with pytest.raises(Refusal, match="already_running"):
+                run(pair, database, login=options.Servers(target=login))
+
+        assert run(pair, database, other_way).verified
+        assert_repaired(pair, database, good)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_link_that_was_set_up_anew_gives_no_verdict(pairs, fresh_database, run, flavor, monkeypatch):
+    """With filters that it did not have when the run began, rows differ by design (law 3)."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        fill(pair, database, TABLE, [])
+        mariadb = pair.b.family == "mariadb"
+
+        def ignore(name):
+            pair.b.stop_replica()
+            if mariadb:
+                pair.b.execute(f"SET GLOBAL replicate_ignore_table = '{name}'")
+            else:
+                pair.b.execute(f"CHANGE REPLICATION FILTER REPLICATE_IGNORE_TABLE = ({name})")
+            pair.b.start_replica()
+
+        examine_all = sync.examine_all
+
+        def examined(*arguments, **more):
+            ignore(f"{database}.t")
+            pair.a.execute("UPDATE t SET v = 5", database=database)
+            return examine_all(*arguments, **more)
+
+        try:
+            with monkeypatch.context() as patched:
+                patched.setattr(sync, "examine_all", examined)
+                result = run(pair, database)
+        finally:
+            ignore("")
+        assert [(table.status, table.reason) for table in result.tables] == [("undecided", "link_changed")]
+        assert not result.changed
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_trouble_of_one_table_is_not_that_of_the_others(pairs, fresh_database, run, flavor, monkeypatch):
+    """A row that the application does not let go of, a table that is gone: the next table is repaired (law 15)."""
+    pair = pairs(flavor)
+    monkeypatch.setattr(locks, "ATTEMPTS", 2)
+    monkeypatch.setattr("ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.repair.ATTEMPTS", 2)
+    with fresh_database(pair) as database:
+        tables = ["gone", "held", "last"]
+        fill(
+            pair,
+            database,
+            [statement.replace(" t ", f" {name} ") for name in tables for statement in TABLE],
+            [f"UPDATE {name} SET v = 0 WHERE id = 1" for name in tables],
+        )
+        with closing(pair.a.connect(database=database)) as holder, closing(holder.cursor()) as cursor:
+
+            def trouble():
+                pair.a.execute("DROP TABLE gone", database=database)
+                cursor.execute("BEGIN")
+                cursor.execute("UPDATE held SET v = 5 WHERE id = 1")
+
+            result = run(pair, database, trouble)
+            holder.rollback()
+        assert {table.table: table.reason for table in result.tables} == {
+            "gone": "server_error",
+            "held": "lock_conflict",
+            "last": None,
+        }
+        assert (result.changes.updated, result.failed, result.verified) == (1, True, False)
+        ours, theirs = both(pair, database, "last")
+        assert ours == theirs
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_deletes_beyond_the_plan_share_one_allowance_without_a_key(pairs, fresh_database, run, flavor):
+    """Two row values lose a copy more on the source, one delete more is allowed (law 8)."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        fill(
+            pair,
+            database,
+            ["CREATE TABLE t (v int)", "INSERT INTO t VALUES (1), (1), (2), (2)"],
+            ["INSERT INTO t VALUES (1), (2)"],
+        )
+
+        def fewer():
+            pair.a.execute(["DELETE FROM t WHERE v = 1 LIMIT 1", "DELETE FROM t WHERE v = 2 LIMIT 1"], database, logged=False)
+
+        result = run(pair, database, fewer, max_deletes=3)
+        assert (result.changes.deleted, result.changes.skipped) == (2, 1)
+        assert [table.reason for table in result.tables] == ["max_deletes"]
+        assert len(both(pair, database)[1]) == 4
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_plan_that_names_a_table_of_the_server_is_refused(pairs, fresh_database, run, tmp_path, flavor, monkeypatch):
+    """Law 12 holds for files too, whoever wrote them."""
+    pair = pairs(flavor)
+    table = "mysql.time_zone_leap_second"
+    with fresh_database(pair) as database:
+        pair.b.execute(f"INSERT INTO {table} VALUES (1234, 5)", logged=False)
+        try:
+            with monkeypatch.context() as patched:
+                patched.setattr(selection, "SYSTEM_DATABASES", frozenset())
+                chosen = options.Selection(tables=(table,))
+                found = checksum.run(servers(pair), chosen, options.Pace(), 10, plan_file=str(tmp_path / "plan"))
+                assert found.tables[0].extra == 1
+            with pytest.raises(ReplError, match="belongs to the server itself"):
+                run(pair, database, plan_file=str(tmp_path / "plan"))
+            assert pair.b.query(f"SELECT COUNT(*) FROM {table}") == [(1,)]
+        finally:
+            pair.b.execute(f"DELETE FROM {table} WHERE Transition_time = 1234", logged=False)
