@@ -224,7 +224,7 @@ def test_a_row_that_belongs_to_no_partition_of_the_target_is_not_logged(pairs, f
 
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_a_table_that_numbers_its_documents_is_not_written_again(pairs, fresh_database, tmp_path, flavor):
-    """InnoDB takes no old document number: error 182 would stop the applier (law 10). What is surplus can go."""
+    """InnoDB takes no old document number: error 182 would stop the applier (law 10). Nor has a shadow such a column."""
     pair = pairs(flavor)
     with fresh_database(pair) as database:
         key = "FTS_DOC_ID bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY, v text, FULLTEXT (v)"
@@ -236,9 +236,8 @@ def test_a_table_that_numbers_its_documents_is_not_written_again(pairs, fresh_da
         pair.b.execute(drift, database=database, logged=False)
         good = image(pair.a, database)
         result = run(pair, database, tmp_path)
-        assert {table.table: table.reason for table in result.tables} == {"t": "fts_doc_id", "u": None}
-        pair.wait()
-        assert image(pair.b, database)["u"] == good["u"]
+        assert {table.table: table.reason for table in result.tables} == {"t": "fts_doc_id", "u": "fts_doc_id"}
+        assert image(pair.a, database) == good
         assert pair.links_healthy()
 
 

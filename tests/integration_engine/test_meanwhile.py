@@ -20,7 +20,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import
     shadow,
 )
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, ReplError
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, sync, undo
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, sync
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
 
@@ -96,25 +96,6 @@ def test_a_column_that_came_meanwhile_keeps_its_values(pairs, fresh_database, ru
         assert (result.failed, result.verified, result.changed) == (True, False, False)
         assert list(both(pair, database)) == seen
         assert pair.links_healthy()
-
-
-@pytest.mark.parametrize("flavor", FLAVORS)
-def test_a_column_that_came_during_an_undo_keeps_its_values(pairs, fresh_database, run, tmp_path, flavor, monkeypatch):
-    pair = pairs(flavor)
-    with fresh_database(pair) as database:
-        fill(pair, database, TABLE, ["UPDATE t SET v = 0 WHERE id = 1"])
-        undo_file = run(pair, database).undo_file
-        check_caps = undo.check_caps
-
-        def alter(*arguments):
-            check_caps(*arguments)
-            pair.a.execute(COLUMN, database=database)
-
-        monkeypatch.setattr(undo, "check_caps", alter)
-        with pytest.raises(ReplError, match="stale_plan"):
-            undo.run(servers(pair), undo_file, undo_dir=str(tmp_path))
-        ours, theirs = both(pair, database)
-        assert ours == theirs == [(b"1", b"1", b"1", b"77"), (b"2", b"2", b"1", b"77")]
 
 
 @pytest.mark.parametrize("where", ["both", "target"])

@@ -58,12 +58,13 @@ class Constraints:
 _FULL_TEXT_COLUMN = "FTS_DOC_ID"
 
 
-def refuse_unstorable(source: Session, target: Session, table: Table) -> None:
+def refuse_unstorable(source: Session, target: Session, table: Table, writes: bool) -> None:
     """Raise TableProblem if the target's table may not take every row of the source's: ``partitions_differ``, ``fts_doc_id``.
 
-    A row without a partition is error 1526, an old document number error 182; either stops the applier. Raises ServerError.
+    A row without a partition is error 1526, an old document number error 182; either stops the applier. ``writes``: rows are
+    written, not only deleted. Raises ServerError.
     """
-    theirs = _partitions(target, table.name)
+    theirs = _partitions(target, table.name) if writes else []
     if theirs and theirs != _partitions(source, table.name):
         raise TableProblem(
             "partitions_differ",
@@ -75,7 +76,7 @@ def refuse_unstorable(source: Session, target: Session, table: Table) -> None:
         raise TableProblem(
             "fts_doc_id",
             f"{table.name} numbers its documents itself ({_FULL_TEXT_COLUMN}); InnoDB takes no number that is smaller than one it"
-            " has had, so a row that is written again would stop replication.",
+            " has had, so a row that is written again would stop replication; nor can the table of a repair have such a column.",
             "Drop the full-text index and rename the column for the time of the repair, or copy the rows by hand.",
         )
 

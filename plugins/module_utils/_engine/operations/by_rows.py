@@ -63,8 +63,8 @@ class ByRows:
         if plan.changes:
             refuse_fragile(self._connections.target, target_table)
             refuse_unlockable(self._connections.source, plan.table)
-            if plan.table.key is None or plan.changes.rows[MISSING] or plan.changes.rows[DIFFERENT]:
-                refuse_unstorable(self._connections.source, self._connections.target, plan.table)
+            writes = plan.table.key is None or plan.changes.rows[MISSING] + plan.changes.rows[DIFFERENT] > 0
+            refuse_unstorable(self._connections.source, self._connections.target, plan.table, writes)
         if plan.recipe == ROW and plan.changes:
             source, target = self._connections.source, self._connections.target
             self._sides[plan.table.name] = admit(source, target, self._pair, plan.table, target_table, self._repair.downstream)
