@@ -223,6 +223,29 @@ def test_a_row_that_belongs_to_no_partition_of_the_target_is_not_logged(pairs, f
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_row_too_long_for_the_targets_row_format_is_not_logged(pairs, fresh_database, tmp_path, flavor):
+    """Error 1118 would stop the applier (law 10); a short row fits into any format."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        columns = ", ".join(f"c{number} varchar(1000)" for number in range(12))
+        tables = {"t": columns, "u": "v int"}
+        values = {"t": ", ".join(["REPEAT('a', 1000)"] * 12), "u": "1"}
+        pair.a.execute(
+            [f"CREATE TABLE {name} (id int PRIMARY KEY, {made}) CHARACTER SET latin1" for name, made in tables.items()]
+            + [f"INSERT INTO {name} VALUES (1, {row})" for name, row in values.items()],
+            database=database,
+        )
+        pair.wait()
+        drift = [part for name in tables for part in (f"DELETE FROM {name}", f"ALTER TABLE {name} ROW_FORMAT=REDUNDANT")]
+        pair.b.execute(["SET SESSION innodb_strict_mode = 0", *drift], database=database, logged=False)
+        result = run(pair, database, tmp_path)
+        assert {table.table: table.reason for table in result.tables} == {"t": "row_format_differs", "u": None}
+        pair.wait()
+        assert image(pair.b, database)["u"] == image(pair.a, database)["u"]
+        assert pair.links_healthy()
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
 def test_a_table_that_numbers_its_documents_is_not_written_again(pairs, fresh_database, tmp_path, flavor):
     """InnoDB takes no old document number: error 182 would stop the applier (law 10). Nor has a shadow such a column."""
     pair = pairs(flavor)

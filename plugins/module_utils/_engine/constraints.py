@@ -54,15 +54,19 @@ class Constraints:
         )
 
 
+# Bytes: what these formats keep of a long value in the row, and a row's room in the usual page, about.
+_INLINE, _IN_PAGE = 788, 8000
+
 # A full-text index takes such a number only if it is larger than all that it has had.
 _FULL_TEXT_COLUMN = "FTS_DOC_ID"
 
 
 def refuse_unstorable(source: Session, target: Session, table: Table, writes: bool) -> None:
-    """Raise TableProblem if the target's table may not take every row of the source's: ``partitions_differ``, ``fts_doc_id``.
+    """Raise TableProblem if the target's table may not take every row of the source's.
 
-    A row without a partition is error 1526, an old document number error 182; either stops the applier. ``writes``: rows are
-    written, not only deleted. Raises ServerError.
+    ``partitions_differ``: a row without a partition is error 1526; ``row_format_differs``: one too long for its page is 1118;
+    ``fts_doc_id``: an old document number is 182. Each stops the applier. ``writes``: rows are written, not only deleted.
+    Raises ServerError.
     """
     theirs = _partitions(target, table.name) if writes else []
     if theirs and theirs != _partitions(source, table.name):
@@ -72,6 +76,13 @@ def refuse_unstorable(source: Session, target: Session, table: Table, writes: bo
             " stop replication.",
             "Give the target's table the partitions of the source's (with sql_log_bin=0), then run again.",
         )
+    if writes and _row_may_be_too_long(source, target, table.name):
+        raise TableProblem(
+            "row_format_differs",
+            f"{table.name} has another row format on the target, which keeps the beginning of every long value in the row; a row"
+            " that is too long for it would stop replication.",
+            "ALTER TABLE ... ROW_FORMAT=DYNAMIC on the target (with sql_log_bin=0), then run again.",
+        )
     if any(column.name == _FULL_TEXT_COLUMN for column in table.columns):
         raise TableProblem(
             "fts_doc_id",
@@ -79,6 +90,24 @@ def refuse_unstorable(source: Session, target: Session, table: Table, writes: bo
             " has had, so a row that is written again would stop replication; nor can the table of a repair have such a column.",
             "Drop the full-text index and rename the column for the time of the repair, or copy the rows by hand.",
         )
+
+
+def _row_may_be_too_long(source: Session, target: Session, name: TableName) -> bool:
+    """Whether the target's row format holds less of a row than the source's, and the columns may be so long.
+
+    https://dev.mysql.com/doc/refman/8.4/en/innodb-row-format.html
+    """
+    of_table = f"TABLE_SCHEMA = {sqltext.string(name.database)} AND TABLE_NAME = {sqltext.string(name.table)}"
+    ours, theirs = (
+        (session.scalar(f"SELECT ROW_FORMAT FROM information_schema.TABLES WHERE {of_table}") or "").lower()
+        for session in (source, target)
+    )
+    if theirs == ours or theirs not in ("compact", "redundant"):
+        return False
+    longest = target.scalar(
+        f"SELECT SUM(LEAST(COALESCE(CHARACTER_OCTET_LENGTH, 16), {_INLINE})) FROM information_schema.COLUMNS WHERE {of_table}"
+    )
+    return int(longest or 0) > _IN_PAGE
 
 
 def _partitions(session: Session, name: TableName) -> list[str]:
