@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 
 import pytest
 from integration_engine.support import servers
@@ -40,10 +41,10 @@ class SevenRows(ChunkSizer):
         """Learn nothing."""
 
 
-def check(pair, database, **selection):
+def check(pair, database, fence_timeout=60.0, **selection):
     """Run the check on one database."""
     wanted = options.Selection(databases=(database,), **selection)
-    return checksum.run(servers(pair), wanted, options.Pace(), sample_rows=100)
+    return checksum.run(servers(pair, fence_timeout=fence_timeout), wanted, options.Pace(), sample_rows=100)
 
 
 def verdict(result, table):
@@ -300,6 +301,27 @@ def test_lagging_reverse_link_gives_no_verdict(pairs, fresh_database, flavor):
             assert (found.status, found.reason) == (report.UNDECIDED, "stopped_link")
         finally:
             pair.a.start_replica()
+        pair.wait()
+        assert verdict(check(pair, database), "t").status == report.IDENTICAL
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_link_that_lags_gives_no_verdict(pairs, fresh_database, flavor, direction):
+    """Both links run, one is behind: its applier waits for a lock (law 3)."""
+    pair = pairs(flavor)
+    upstream, downstream = (pair.a, pair.b) if direction == "forward" else (pair.b, pair.a)
+    with fresh_database(pair) as database:
+        tables = [f"CREATE TABLE {name} (id int PRIMARY KEY, v int)" for name in ("t", "held")]
+        pair.a.execute([*tables, "INSERT INTO held VALUES (1, 1)"], database=database)
+        pair.wait()
+        with closing(downstream.connect(database=database)) as holder, closing(holder.cursor()) as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("UPDATE held SET v = 2")
+            upstream.execute(["UPDATE held SET v = 3", "INSERT INTO t VALUES (1, 1)"], database=database)
+            found = verdict(check(pair, database, fence_timeout=1.0), "t")
+            holder.rollback()
+        assert (found.status, found.reason) == (report.UNDECIDED, "lagging_link")
         pair.wait()
         assert verdict(check(pair, database), "t").status == report.IDENTICAL
 
