@@ -51,6 +51,22 @@ def test_owned_gtids_are_a_set_after_all():
     assert fence._owned_set(f"{B}:9#15{A}:99#13{A}:blue:7#12") == f"{B}:9,{A}:99,{A}:blue:7"
 
 
+def test_what_is_visible_but_not_executed_yet_is_waited_for_too():
+    asked = []
+
+    class Busy:
+        """A server that has a transaction of its own between the two."""
+
+        dialect = detect("9.7.4", "MySQL")
+
+        def scalar(self, sql):
+            asked.append(sql)
+            return f"{A}:6#3" if "owned" in sql else f"{A}:1-5"
+
+    assert fence._gtids(Busy()) == f"{A}:1-5,{A}:6"
+    assert ["owned" in sql for sql in asked] == [True, False], "in this order none is missed"
+
+
 def test_own_transactions_are_not_waited_for():
     assert fence._last_of_domains("0-2-152,0-1-302,11-1-7,12-2-9", except_server=2) == {0: 302, 11: 7}
     assert fence._last_of_domains("", except_server=0) == {}
