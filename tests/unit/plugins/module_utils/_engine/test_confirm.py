@@ -1,0 +1,58 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""When a suspected row counts as drift: two drained readings in a row find both copies as they were."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import confirm
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Undecided
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import Column, Key, KeyPart, Table, TableName
+
+COLUMNS = tuple(Column(name, "int", "int", None, None, False, "", "") for name in ("id", "v"))
+TABLE = Table(TableName("d", "t"), "BASE TABLE", "InnoDB", COLUMNS, (Key("PRIMARY", (KeyPart("id", None, False),)),), 1)
+KEY = (b"1",)
+
+
+class Server:
+    """Answers with one value of the row after another."""
+
+    def __init__(self, values):
+        self._values = iter(values)
+
+    def ask(self, statements, hear):
+        for _statement in statements:
+            hear(((b"1", b"%d" % next(self._values)),))
+
+    def rows_of(self, answer):
+        return answer
+
+
+def confirmed(readings):
+    """What is confirmed of a row with these values on source and target, reading after reading, and how often was drained."""
+    fences = []
+    source, target = (Server(values) for values in zip(*readings))
+    found = confirm.confirm(source, target, TABLE, [KEY], lambda: fences.append(1))
+    return [(each.source[1], each.target[1]) for each in found], len(fences)
+
+
+@pytest.mark.parametrize(
+    ("readings", "found"),
+    [
+        ([(1, 2), (1, 2), (1, 2)], [(b"1", b"2")]),  # stays
+        ([(1, 2), (1, 1)], []),  # was on its way
+        ([(1, 2), (1, 2), (2, 2)], []),  # came back to what it was for one reading
+        ([(1, 2), (3, 2), (3, 2), (3, 3)], []),
+        ([(1, 2), (3, 2), (3, 2), (3, 2)], [(b"3", b"2")]),
+    ],
+)
+def test_only_what_stays_is_drift(readings, found):
+    assert confirmed(readings) == (found, len(readings) - 1)
+
+
+def test_a_row_that_never_stays_is_undecided():
+    with pytest.raises(Undecided, match="rows_keep_changing"):
+        confirmed([(number, 0) for number in range(1, 100)])
