@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import schema
+from . import catalog, schema
 from .errors import TableProblem
 from .schema import Table, Trigger
 from .session import Session
@@ -44,7 +44,7 @@ class Unaltered:
         self._table = table
         self._is_same = is_same
         self._may_have = may_have
-        self._text = schema.definition(session, table.name)
+        self._text = catalog.definition(session, table.name)
         self._is_compared = False
 
     @classmethod
@@ -61,10 +61,11 @@ class Unaltered:
         """Raise TableProblem ``stale_plan`` if the table was altered, ServerError. To be asked under the lock, if any."""
         if not self._is_compared:
             # Once: the server's own text, which is quick to get, holds what the engine does not read too, as partitions are.
-            now = schema.read_table(self._session, self._table.name)
+            name = self._table.name
+            now = catalog.read_tables(self._session, [name.database], [name]).get(name)
             self._refuse(now is None or not self._is_same(now) or not self._may_have(now.triggers))
             self._is_compared = True
-        self._refuse(schema.definition(self._session, self._table.name) != self._text)
+        self._refuse(catalog.definition(self._session, self._table.name) != self._text)
 
     def _refuse(self, altered: bool) -> None:
         if altered:
