@@ -22,7 +22,7 @@ from .link import Link
 from .packages import FLAVORS
 from .server import Server
 from .template import REPL_PASSWORD, REPL_USER, ROOT_PASSWORD
-from .topology import Topology, chain, co_masters
+from .topology import Topology, chain, co_masters, two_makes
 
 __all__ = [
     "FLAVORS",
@@ -39,4 +39,5 @@ __all__ = [
     "Topology",
     "chain",
     "co_masters",
+    "two_makes",
 ]

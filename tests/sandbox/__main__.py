@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     fetch = commands.add_parser("fetch", help="bring servers into the cache")
-    fetch.add_argument("flavor", nargs="*", metavar="flavor", help=f"which ones (all: {', '.join(FLAVORS)})")
+    fetch.add_argument("flavor", nargs="*", metavar="flavor", help=f"which ones, of {', '.join(FLAVORS)}")
     fetch.add_argument("--again", action="store_true", help="drop what is cached first, to get newer packages")
     fetch.set_defaults(run=_fetch)
 
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fetch(arguments: argparse.Namespace) -> None:
-    for name in arguments.flavor or FLAVORS:
+    for name in arguments.flavor or [name for name, kind in FLAVORS.items() if not kind.by_name_only]:
         packages.flavor(name)  # a wrong name is an error before anything is dropped
         if arguments.again:
             packages.forget(name)

@@ -36,7 +36,7 @@ class Flavor:
     """One kind of server and the packages it comes in.
 
     *suite* None means the host's own release. *extras* are fetched without what they depend on
-    (client tools).
+    (client tools). *by_name_only*: fetched when asked for, not with all; its suite may be gone from a mirror one day.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Flavor:
     package: str
     extras: tuple[str, ...] = ()
     host_daemon: str | None = None
+    by_name_only: bool = False
 
 
 FLAVORS: dict[str, Flavor] = {
@@ -58,6 +59,7 @@ FLAVORS: dict[str, Flavor] = {
             ("mariadb-client",),
             "/usr/sbin/mariadbd",
         ),
+        Flavor("mariadb-10.5", "mariadb", "bullseye", "mariadb-server-core-10.5", ("mariadb-client-10.5",), by_name_only=True),
         Flavor("mariadb-11.8", "mariadb", "trixie", "mariadb-server-core", ("mariadb-client",)),
         Flavor("mysql-9", "mysql", "sid", "mysql-server-core", ("mysql-client-core",)),
     )
@@ -171,6 +173,14 @@ def addon(name: str, package: str) -> Path:
             finally:
                 shutil.rmtree(building, ignore_errors=True)
         return root / "usr"
+
+
+def client_plugins(name: str) -> Path:
+    """Return the folder of the plugins with which a MariaDB server logs in to others, as to MySQL; fetched once.
+
+    Raises PackageUnavailable.
+    """
+    return next(addon(name, "libmariadb3").glob("lib/*/libmariadb3/plugin"))
 
 
 def forget(name: str) -> None:

@@ -268,11 +268,15 @@ class Server:
         }
         if delay is not None:
             settings["DELAY"] = delay
-        by_gtid = self.gtid and source.gtid and position is None
+        foreign = source.family != self.family
+        if foreign:
+            # A MariaDB counts MySQL's heartbeats as part of its binary log, and loses its place at the next connection.
+            settings["HEARTBEAT_PERIOD"] = 0
+        by_gtid = self.gtid and source.gtid and position is None and not foreign
         if not by_gtid:
             file, offset = position or (source.query("SHOW BINARY LOGS")[0][0], 4)
             settings.update({"LOG_FILE": file, "LOG_POS": offset})
-        self.execute(self.words.change_source(channel or "", settings, by_gtid))
+        self.execute(self.words.change_source(channel or "", settings, by_gtid, foreign))
         self.sources[channel or ""] = source
         self.start_replica(channel)
 

@@ -44,15 +44,28 @@ FAMILY: Mapping[str, Options] = {
     },
 }
 
-MYSQL_GTID: Options = {"gtid_mode": "ON", "enforce_gtid_consistency": "ON"}
+MYSQL_GTID: Mapping[bool, Options] = {
+    True: {"gtid_mode": "ON", "enforce_gtid_consistency": "ON"},
+    # From 9.7 on both are ON where nothing is said.
+    False: {"gtid_mode": "OFF", "enforce_gtid_consistency": "OFF"},
+}
+
+#: For servers of both makes in one topology: collations that the other make knows. A statement with one that it does not
+#: know stops a MariaDB applier, and MySQL's passes it over in silence.
+COMMON_GROUND: Mapping[str, Options] = {
+    "mysql": {"character_set_server": "utf8mb4", "collation_server": "utf8mb4_general_ci"},
+    # MySQL 9 reads no row changes of MariaDB.
+    "mariadb": {"character_set_server": "utf8mb4", "collation_server": "utf8mb4_general_ci", "binlog_format": "STATEMENT"},
+}
 
 
 def for_server(family: str, gtid: bool, server_id: int) -> dict[str, str | None]:
     """Return the settings of a server that takes part in replication."""
     settings = {**COMMON, **FAMILY[family], "server_id": str(server_id)}
-    if gtid:
-        domain = {"gtid_domain_id": str(server_id)}
-        settings.update(MYSQL_GTID if family == "mysql" else domain)
+    if family == "mysql":
+        settings.update(MYSQL_GTID[gtid])
+    elif gtid:
+        settings["gtid_domain_id"] = str(server_id)
     return settings
 
 

@@ -105,7 +105,8 @@ def _accounts(family: str) -> str:
 
 def _mariadb_statements(tree: packages.Tree) -> str:
     """Return what mariadb-install-db feeds to a server, with our accounts instead of its own."""
-    files = [next(tree.share.glob(pattern)) for pattern in _MARIADB_BOOTSTRAP]
+    # 10.5 has no sys schema yet.
+    files = [path for pattern in _MARIADB_BOOTSTRAP for path in list(tree.share.glob(pattern))[:1]]
     return "\n".join(
         [
             "CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;",

@@ -13,10 +13,11 @@ from types import TracebackType
 
 import pymysql
 
+from . import packages
 from .errors import ReplicationBroken
 from .link import Link
 from .server import Server
-from .settings import Options
+from .settings import COMMON_GROUND, Options
 
 
 class Topology:
@@ -141,7 +142,7 @@ def co_masters(
 ) -> Topology:
     """Start two servers `a` and `b`, each a replica of the other, both writable.
 
-    Their auto-increments are interleaved. *flavor_b* gives `b` another version of the same family.
+    Their auto-increments are interleaved. *flavor_b* gives `b` another version of the same make.
     """
     interleaved = {"auto_increment_increment": "2"}
     own = {
@@ -149,6 +150,31 @@ def co_masters(
         "b": {**interleaved, "auto_increment_offset": "2", **(options_b or {})},
     }
     pair = Topology(flavor, own, binlog_format, gtid, options, own, {"b": flavor_b or flavor})
+    return _linked(pair, [("a", "b"), ("b", "a")])
+
+
+def two_makes(flavor_a: str, flavor_b: str) -> Topology:
+    """Start co-masters `a` and `b` of different makes, set up so that replication between them runs at all.
+
+    That is by file and position, with collations both know, and with MariaDB logging statements: MySQL 9 reads no row
+    changes of it.
+    """
+    flavors = {"a": flavor_a, "b": flavor_b}
+    families = {name: packages.flavor(flavor).family for name, flavor in flavors.items()}
+    own = {}
+    for offset, (name, family) in enumerate(families.items(), 1):
+        own[name] = {**COMMON_GROUND[family], "auto_increment_increment": "2", "auto_increment_offset": str(offset)}
+        if family == "mariadb":
+            own[name]["plugin_dir"] = str(packages.client_plugins(flavors[name]))
+    pair = Topology(flavor_a, own, gtid=False, options_by_name=own, flavors_by_name=flavors)
+    for server in pair.servers.values():
+        setting = (
+            "GLOBAL default_collation_for_utf8mb4 = utf8mb4_general_ci"
+            if server.family == "mysql"
+            else "@@GLOBAL.character_set_collations = ''"
+        )
+        if server.flavor != "mariadb-10.11":  # which knows no other
+            server.execute(f"SET {setting}")
     return _linked(pair, [("a", "b"), ("b", "a")])
 
 

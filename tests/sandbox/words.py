@@ -48,11 +48,12 @@ class Words:
     prefix: str
     gtid_setting: str
     link_settings: tuple[str, ...]
+    foreign_settings: tuple[str, ...]
 
-    def change_source(self, channel: str, settings: dict[str, object], gtid: bool) -> str:
-        """Return the statement that points a replica at its source (*settings* lack the prefix)."""
+    def change_source(self, channel: str, settings: dict[str, object], gtid: bool, foreign: bool = False) -> str:
+        """Return the statement that points a replica at its source (*settings* lack the prefix), *foreign*: of the other make."""
         words = [f"{self.prefix}_{name}={literal(value)}" for name, value in settings.items()]
-        words += [*self.link_settings, *([self.gtid_setting] if gtid else [])]
+        words += [*self.link_settings, *([self.gtid_setting] if gtid else []), *(self.foreign_settings if foreign else [])]
         return self.change.format(channel=literal(channel), settings=", ".join(words))
 
 
@@ -70,6 +71,7 @@ WORDS: dict[str, Words] = {
         # The key is for caching_sha2_password without TLS; by default a replica gives up after ten
         # tries.
         link_settings=("GET_SOURCE_PUBLIC_KEY=1", "SOURCE_RETRY_COUNT=86400"),
+        foreign_settings=("SOURCE_SSL=0",),  # MariaDB 10.11 has no certificates of its own making
     ),
     "mariadb": Words(
         change="CHANGE MASTER {channel} TO {settings}",
@@ -83,5 +85,6 @@ WORDS: dict[str, Words] = {
         gtid_setting="MASTER_USE_GTID=slave_pos",
         # 11.4 and later ask for a verified certificate by default.
         link_settings=("MASTER_SSL_VERIFY_SERVER_CERT=0",),
+        foreign_settings=("MASTER_USE_GTID=no", "MASTER_SSL=1"),  # its plugin for caching_sha2_password wants TLS
     ),
 }

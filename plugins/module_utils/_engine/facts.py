@@ -195,6 +195,16 @@ def read_replicas(session: Session) -> tuple[Replica, ...] | None:
         return tuple(_registered(record) for record in session.records(session.dialect.show_replicas))
     except AccessDenied:
         pass  # SHOW REPLICAS wants a right that a monitoring account rarely has
+    return _dump_threads(session)
+
+
+def feeds_replicas(session: Session) -> bool | None:
+    """Whether a replica reads this server's binary log at this moment; None: the account may not see it. Raises ServerError."""
+    threads = _dump_threads(session)
+    return None if threads is None else bool(threads)
+
+
+def _dump_threads(session: Session) -> tuple[Replica, ...] | None:
     try:
         # SHOW PROCESSLIST does not fail without PROCESS, it hides; this does fail.
         session.rows("SELECT COUNT(*) FROM information_schema.INNODB_TRX")

@@ -167,14 +167,21 @@ def _shows_the_past(evidence: Evidence) -> Iterator[Hazard]:
             yield Hazard("shows_the_past", BLOCKER, server.role, message, "SET GLOBAL system_versioning_asof = DEFAULT there.")
 
 
+def _different_makes(evidence: Evidence) -> Iterator[Hazard]:
+    a, b = evidence.servers
+    if a.flavor != b.flavor:
+        message = (
+            f"the servers are of different makes (source {a.flavor} {a.version}, target {b.flavor} {b.version}). A repair is "
+            "logged as statements, and at those of the other make an applier may stop, or pass them over without an error."
+        )
+        remedy = "A comparison is exact. Repair from a server of the target's make, or bring the rows to the target by hand."
+        yield Hazard("different_makes", evidence.grave, "link", message, remedy)
+
+
 def _version_differs(evidence: Evidence) -> Iterator[Hazard]:
     a, b = evidence.servers
-    found = f"source {a.flavor} {a.version}, target {b.flavor} {b.version}"
-    if a.flavor != b.flavor:
-        message = f"the servers are of different makes ({found}); their functions and statements do not mean the same."
-        yield Hazard("version_differs", evidence.grave, "link", message, "Repair between servers of one make.")
-    elif a.version != b.version:
-        message = f"the servers' versions differ ({found})."
+    if a.flavor == b.flavor and a.version != b.version:
+        message = f"the servers' versions differ (source {a.flavor} {a.version}, target {b.flavor} {b.version})."
         yield Hazard("version_differs", INFO, "link", message, "The target should not be older than the source.")
 
 
@@ -293,6 +300,7 @@ _HAZARDS: tuple[Callable[[Evidence], Iterator[Hazard]], ...] = (
     _shared_upstream,
     *STATEMENTS,
     _managed_service,
+    _different_makes,
     _version_differs,
     *CAUSES,
 )

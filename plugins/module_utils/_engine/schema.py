@@ -249,7 +249,8 @@ def _plain_type(column: Column) -> str:
     plain = re.sub(r"/\*.*?\*/", "", column.column_type).strip() if column.data_type not in _LABELLED else column.column_type
     if (column.is_integer or column.data_type == "year") and "zerofill" not in plain:
         return re.sub(r"\(\d+\)", "", plain)
-    return plain
+    # The same type by the name that each make shows.
+    return "geomcollection" if column.data_type == "geometrycollection" else plain
 
 
 def _describe(column: Column) -> str:

@@ -99,7 +99,7 @@ def test_a_sound_pair_has_none():
         ({"target": replace(TARGET, sql_mode="ANSI_QUOTES")}, "sql_mode_differs", INFO, INFO),
         ({"target": replace(TARGET, collation_server="utf8mb4_bin")}, "collation_differs", INFO, INFO),
         ({"target": replace(TARGET, version="11.8.6-MariaDB")}, "version_differs", INFO, INFO),
-        ({"target": replace(TARGET, flavor="mysql", version="9.7.4")}, "version_differs", WARNING, BLOCKER),
+        ({"target": replace(TARGET, flavor="mysql", version="9.7.4")}, "different_makes", WARNING, BLOCKER),
         ({"target": replace(TARGET, galera=True)}, "galera", BLOCKER, BLOCKER),
         ({"source": replace(SOURCE, group_replication=True)}, "group_replication", BLOCKER, BLOCKER),
         ({"target_replicas": (REPLICA,)}, "downstream_replicas", INFO, BLOCKER),
