@@ -21,10 +21,11 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.option
     Pace,
     Repair,
     Selection,
+    Servers,
     SourceLogin,
 )
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.session import Row, Session, connect
-from sandbox import Server, Topology
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.session import Endpoint, Row, Session, connect
+from sandbox import Server, Topology, co_masters
 
 
 @contextmanager
@@ -153,3 +154,27 @@ def test_the_nameless_channel_among_several(pairs, fresh_database, tmp_path, fla
         finally:
             pair.b.stop_replica("east")
             pair.b.reset_replica("east")
+
+
+@pytest.mark.parametrize("flavor", ["mariadb-10.11", "mysql-9"])
+def test_a_pair_on_ipv6(flavor):
+    """The target, and the source as its replication status names it, by IPv6 addresses; brackets make no difference."""
+    with co_masters(flavor, options={"bind_address": "127.0.0.1,::1"}) as pair:
+        for server in (pair.a, pair.b):
+            server.execute(
+                ["CREATE USER u@'::1' IDENTIFIED BY 'some-secret'", "GRANT ALL ON *.* TO u@'::1' WITH GRANT OPTION"], logged=False
+            )
+        pair.b.stop_replica()
+        word = "SOURCE" if pair.b.family == "mysql" else "MASTER"
+        change = "CHANGE REPLICATION SOURCE TO" if pair.b.family == "mysql" else "CHANGE MASTER TO"
+        pair.b.execute(f"{change} {word}_HOST = '::1', {word}_USER = 'u', {word}_PASSWORD = 'some-secret'")
+        pair.b.start_replica()
+        pair.wait()
+        for host in ("::1", "[::1]"):
+            login = Servers(Endpoint(host=host, port=pair.b.port, user="u", password="some-secret"))
+            found = info.run(login)
+            assert found.source is not None, found.hazards
+            assert found.forward is not None
+            assert found.forward.address == f"[::1]:{pair.a.port}"
+            assert found.source.name == f"the source ([::1]:{pair.a.port}, server_id 1)"
+            assert not [hazard for hazard in found.hazards if hazard.severity == "blocker"]

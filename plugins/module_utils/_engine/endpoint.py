@@ -19,9 +19,14 @@ _BAD_HANDSHAKE = 1043
 _NO_ROOM = frozenset({1040, 1203, 1226})
 
 
+def host_and_port(host: str, port: int) -> str:
+    """Give host:port for messages, an IPv6 address in brackets."""
+    return f"[{host.strip('[]')}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @dataclass(frozen=True)
 class Endpoint:
-    """How to reach one server. ``unix_socket`` beats host and port."""
+    """How to reach one server. ``unix_socket`` beats host and port; an IPv6 address may stand in brackets."""
 
     host: str = "localhost"
     port: int = 3306
@@ -37,7 +42,7 @@ class Endpoint:
     @property
     def address(self) -> str:
         """host:port or the socket, for messages."""
-        return self.unix_socket or f"{self.host}:{self.port}"
+        return self.unix_socket or host_and_port(self.host, self.port)
 
     @property
     def demands_tls(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import dialect as dialects
+from .endpoint import host_and_port
 from .errors import AccessDenied
 from .session import Session
 
@@ -59,7 +60,7 @@ class ServerFacts:
     @property
     def name(self) -> str:
         """Role, address and id, for messages."""
-        return f"the {self.role} ({self.host}:{self.port}, server_id {self.server_id})"
+        return f"the {self.role} ({host_and_port(self.host, self.port)}, server_id {self.server_id})"
 
     def logs(self, database: str) -> bool:
         """Whether changes of tables in ``database`` are in this server's binary log, if it writes one."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from . import dialect as dialects
 from . import sqltext
+from .endpoint import host_and_port
 from .errors import AccessDenied, LostConnection, ServerError
 from .session import Session
 
@@ -117,7 +118,7 @@ class Link:
     @property
     def address(self) -> str:
         """Address of the upstream server, as this replica reaches it."""
-        return f"{self.source_host}:{self.source_port}"
+        return host_and_port(self.source_host, self.source_port)
 
     @property
     def name(self) -> str:

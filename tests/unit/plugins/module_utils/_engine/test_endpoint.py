@@ -31,6 +31,11 @@ def test_what_is_proved(given, verified, named):
     assert (context.verify_mode is ssl.CERT_REQUIRED, context.check_hostname) == (verified, named)
 
 
+def test_an_ipv6_address_is_shown_in_brackets():
+    shown = [Endpoint(host=host, port=3307).address for host in ("db1", "10.0.0.1", "2001:db8::1", "[2001:db8::1]")]
+    assert shown == ["db1:3307", "10.0.0.1:3307", "[2001:db8::1]:3307", "[2001:db8::1]:3307"]
+
+
 def test_nothing_is_demanded_by_default():
     assert not Endpoint(user="u", password=PASSWORD).demands_tls
 

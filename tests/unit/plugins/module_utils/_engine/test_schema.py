@@ -49,6 +49,21 @@ def test_differences_that_do_not_matter(other):
 
 
 @pytest.mark.parametrize(
+    ("mariadb", "mysql", "same"),
+    [
+        (("year", "year(4)"), ("year", "year"), True),
+        (("geometrycollection", "geometrycollection"), ("geomcollection", "geomcollection"), True),
+        (("longtext", "longtext"), ("json", "json"), False),
+        (("int", "int(5) unsigned zerofill"), ("int", "int(6) unsigned zerofill"), False),
+    ],
+)
+def test_what_each_make_calls_a_type(mariadb, mysql, same):
+    ours, theirs = (with_column(replace(ID, data_type=name, column_type=shown)) for name, shown in (mariadb, mysql))
+    assert (schema.differences(ours, theirs) == ()) is same
+    assert (schema.column_order(ours) == schema.column_order(theirs)) is same
+
+
+@pytest.mark.parametrize(
     ("other", "word"),
     [
         (replace(TABLE, columns=(ID, NAME)), "missing on the target"),
