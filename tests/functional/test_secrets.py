@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from functional.conftest import Site
 
 _MODULES = ("info", "checksum", "sync", "undo")
 
 
-def _tasks(site: Site, wrong: dict[str, dict[str, object]], journal: Path) -> str:
+def _tasks(site: Any, wrong: dict[str, dict[str, object]], journal: Path) -> str:
     """A play that runs each module with each of the wrong logins, whatever comes of it."""
     login = {"login_host": site.target.host, "login_port": site.target.port, "login_user": "repl_fix"}
     tasks = [
@@ -35,9 +35,8 @@ def _tasks(site: Site, wrong: dict[str, dict[str, object]], journal: Path) -> st
     return json.dumps([{"hosts": "server2", "gather_facts": False, "tasks": tasks}])
 
 
-@pytest.mark.parametrize("flavor", ["mysql-9"])
-def test_logins_that_fail_tell_no_secret(new_site, pairs, flavor: str, tmp_path: Path) -> None:
-    site: Site = new_site(pairs.get(flavor))
+@pytest.mark.parametrize("flavor", ["mysql-9"], indirect=True)
+def test_logins_that_fail_tell_no_secret(site: Any, tmp_path: Path) -> None:
     site.drift()
     repaired = site.module("sync", databases=["sakila"], undo_dir=str(site.undo_dir))
     assert repaired["verified"] is True, repaired
