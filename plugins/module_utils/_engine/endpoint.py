@@ -139,7 +139,10 @@ def _remedy(endpoint: Endpoint, prefix: str, number: int, cause: object, text: s
     if number == _TLS_REQUIRED or no_tls:
         return f"Both sides must use TLS: see {tls}, and whether the server has certificates."
     if number in _NO_ROOM:
-        return "The server or the account has no connection left; try again later, with fewer 'workers'."
+        return (
+            "The server or the account has no connection left. A check takes one to each server and one more for each of "
+            "'workers', a repair two more on the source: raise the limit, or try again later with fewer 'workers'."
+        )
     if "package is required" in text:
         package = "PyNaCl" if "nacl" in text.lower() else "cryptography"
         return (
