@@ -236,7 +236,8 @@ def _shape(column: Column, in_unique_key: bool) -> tuple[object, ...]:
         column.collation if in_unique_key else None,
         column.nullable,
         column.generated,
-        re.sub(r"[\s`()]+|\b_utf8mb[34]\b", "", column.expression).lower(),
+        # MySQL shows the character set of literals, and escapes their quotes.
+        re.sub(r"[\s`()]+|\\(?=')|\b_utf8mb[34]\b", "", column.expression).lower(),
     )
 
 

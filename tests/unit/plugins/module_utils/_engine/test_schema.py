@@ -48,6 +48,14 @@ def test_differences_that_do_not_matter(other):
     assert schema.differences(TABLE, other) == ()
 
 
+def test_how_each_make_shows_an_expression():
+    ours, theirs = (
+        with_column(replace(SUM, expression=text)) for text in ("concat('no. ',`id`)", "concat(_utf8mb4\\'no. \\',`id`)")
+    )
+    assert schema.differences(ours, theirs) == ()
+    assert schema.differences(ours, with_column(replace(SUM, expression="concat('nr. ',`id`)"))) != ()
+
+
 @pytest.mark.parametrize(
     ("mariadb", "mysql", "same"),
     [
