@@ -84,6 +84,28 @@ def test_one_wrong_value_of_each_type_is_found_and_no_other(pairs, fresh_databas
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
+def test_negative_keys_fall_into_buckets_too(pairs, fresh_database, flavor):
+    """More rows than a bucket holds, and all that differ have keys below zero, down to the lowest there is."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        pair.a.execute("CREATE TABLE t (id bigint PRIMARY KEY, v int)", database=database)
+        keys = [-(2**63), *range(-1000, 1000), 2**63 - 1]
+        pair.a.execute("INSERT INTO t VALUES " + ", ".join(f"({key}, 1)" for key in keys), database=database)
+        pair.wait()
+        pair.b.execute(
+            [
+                f"UPDATE t SET v = 2 WHERE id IN ({-(2**63)}, -500)",
+                "DELETE FROM t WHERE id = -7",
+                "INSERT INTO t VALUES (-5000, 1)",
+            ],
+            database=database,
+            logged=False,
+        )
+        found = verdict(check(pair, database), "t")
+    assert (found.status, found.missing, found.extra, found.different) == (report.DRIFT, 1, 1, 2)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
 def test_structured_drift_that_crc_cannot_see(pairs, fresh_database, flavor):
     pair = pairs(flavor)
     with fresh_database(pair) as database:

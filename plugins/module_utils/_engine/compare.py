@@ -149,7 +149,10 @@ class _Comparison:
         if buckets == 1:
             return self._fingerprint.strips(session, strips)
         found = self._fingerprint.scan(session, strips[0], buckets)
-        return [found.get(bucket, _NOTHING) for bucket in range(buckets)]
+        sums = [found.pop(bucket, _NOTHING) for bucket in range(buckets)]
+        if found:
+            raise AssertionError(f"rows fell into no bucket of 0 to {buckets - 1}: {sorted(found)}")
+        return sums
 
     def _judge(self, reading: _Reading, cutter: Cuts) -> t.Iterator[Chunk]:
         (ours, one), (theirs, other) = reading.ours.result(), reading.theirs.result()

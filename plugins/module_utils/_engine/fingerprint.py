@@ -155,7 +155,8 @@ class Fingerprint:
             return "0"
         columns = self.space.columns
         if len(columns) == 1 and columns[0].is_integer:
-            return f"{columns[0].sql} MOD {buckets}"
+            # A key below zero leaves a remainder below zero; of the remainder, for there is no ABS of the lowest BIGINT.
+            return f"ABS({columns[0].sql} MOD {buckets})"
         return f"CRC32({joined(columns)}) MOD {buckets}"
 
     @property

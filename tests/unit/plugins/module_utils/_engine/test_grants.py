@@ -29,6 +29,15 @@ MARIADB_LINES = [
     "GRANT PROXY ON ``@`%` TO `m`@`%` WITH GRANT OPTION",
     "SET DEFAULT ROLE `r 2` FOR `m`@`%`",
 ]
+# Of 10.5.23, SHOW GRANTS of an account with a default role; 10.6 lies between it and 10.11.
+MARIADB105_LINES = [
+    "GRANT `r` TO `m`@`%`",
+    "GRANT PROCESS, BINLOG MONITOR, BINLOG ADMIN, SLAVE MONITOR ON *.* TO `m`@`%` IDENTIFIED BY PASSWORD '*B69027D44F6E5EDC'",
+    "GRANT SELECT, INSERT, CREATE, CREATE TEMPORARY TABLES, TRIGGER ON `shop\\_1`.* TO `m`@`%`",
+    "GRANT USAGE ON *.* TO `r`",
+    "GRANT SELECT ON `shop`.* TO `r`",
+    "SET DEFAULT ROLE `r` FOR `m`@`%`",
+]
 MYSQL_LINES = [
     "GRANT SELECT, PROCESS, REPLICATION CLIENT ON *.* TO `m`@`%`",
     "GRANT BINLOG_ADMIN,SESSION_VARIABLES_ADMIN ON *.* TO `m`@`%` WITH GRANT OPTION",
@@ -45,6 +54,13 @@ def parse(lines: list[str], **more: bool) -> grants.Grants:
 
 def test_every_recorded_line_is_understood():
     assert parse(MARIADB_LINES).unparsed == ()
+    old = parse(MARIADB105_LINES)
+    assert old.unparsed == ()
+    for words in (detect("10.5.23-MariaDB-0+deb11u1-log", ""), detect("10.6.21-MariaDB", "")):
+        assert old.missing_for_check(words, ["shop_1"]) == old.missing_for_shadow(words, ["shop_1"]) == ()
+        assert old.missing_for_shadow(words, ["shop"]) == (
+            "GRANT CREATE TEMPORARY TABLES, CREATE, INSERT ON `shop`.* TO `m`@`%`",
+        )
     assert parse(MYSQL_LINES).unparsed == ()
 
 
