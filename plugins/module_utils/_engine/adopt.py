@@ -228,7 +228,7 @@ class _Run:
         """Give the sessions their settings. Raises ServerError."""
         writing, target_lock = self.sessions.writing, self.sessions.target_lock
         writing.execute("SET SESSION binlog_format = 'STATEMENT'")
-        writing.be_logged()
+        rewrite.be_logged(writing)
         for session in (writing, target_lock):
             session.execute(f"SET SESSION innodb_lock_wait_timeout = {locks.WAIT}")
         self.packet = rewrite.largest_packet(writing, self.sessions.target)

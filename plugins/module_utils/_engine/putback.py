@@ -89,7 +89,7 @@ def prepare(session: Session, table: Table, way: Way) -> None:
     session.execute(f"SET SESSION foreign_key_checks = 0, {waits}")
     if session.dialect.is_mariadb:
         session.execute("SET SESSION check_constraint_checks = 0")
-    session.be_logged()
+    rewrite.be_logged(session)
     if way.as_rows and session.scalar("SELECT @@SESSION.binlog_format") != "ROW":
         try:
             session.execute("SET SESSION binlog_format = 'ROW'")

@@ -137,6 +137,12 @@ def is_timestamp(column: Column) -> bool:
     return column.data_type == "timestamp"
 
 
+def be_logged(session: Session) -> None:
+    """Make sure that what a session writes is logged, whatever the server's init_connect says. Raises ServerError."""
+    if session.scalar("SELECT @@SESSION.sql_log_bin") == "0":
+        session.execute("SET SESSION sql_log_bin = 1")
+
+
 def largest_packet(*sessions: Session) -> int:
     """Bytes of the largest statement that all these servers take, from a client and from their own appliers."""
     names = ("max_allowed_packet", "replica_max_allowed_packet", "slave_max_allowed_packet")

@@ -67,8 +67,6 @@ _SETTINGS = {
     "character_set_client": "utf8mb4",
     # NULL: results are sent in the character set they are stored in, unconverted.
     "character_set_results": "NULL",
-    # The driver's own word comes before an init_connect of the server (PyMySQL before 1.1).
-    "character_set_client": "utf8mb4",
     "collation_connection": "utf8mb4_bin",
     "autocommit": "1",
     "completion_type": "0",
@@ -232,11 +230,6 @@ class Session:
     def assert_alive(self) -> None:
         """Raise LostConnection if the server has ended the session. What it holds is held for LOCKED_IDLE seconds more."""
         self.execute("DO 0")
-
-    def be_logged(self) -> None:
-        """Make sure that what this session writes is logged, whatever the server's init_connect says. Raises ServerError."""
-        if self.scalar("SELECT @@SESSION.sql_log_bin") == "0":
-            self.execute("SET SESSION sql_log_bin = 1")
 
     def lock_table(self, table_and_kind: str) -> None:
         """Lock one whole table; a vanished client holds it no longer than begin()'s locks. Raises ServerError."""
