@@ -140,8 +140,8 @@ def _remedy(endpoint: Endpoint, prefix: str, number: int, cause: object, text: s
         return f"Both sides must use TLS: see {tls}, and whether the server has certificates."
     if number in _NO_ROOM:
         return (
-            "The server or the account has no connection left. A check takes one to each server and one more for each of "
-            "'workers', a repair two more on the source: raise the limit, or try again later with fewer 'workers'."
+            "The server or the account has nothing left of what the limit counts. A run takes three connections to each server, "
+            "and one more for each of 'workers' beyond the first: raise the limit, or try again later with fewer 'workers'."
         )
     if "package is required" in text:
         package = "PyNaCl" if "nacl" in text.lower() else "cryptography"
