@@ -37,6 +37,18 @@ options:
     type: bool
     default: false
     version_added: 0.1.0
+  downstream:
+    description:
+      - What to do when replicas hang below the target, or below the source besides the target. They get what an undo writes, and
+        one whose rows are not just the source's would stop (error 1062 or 1032).
+      - V(refuse) does not begin.
+      - V(idempotent) sets them to IDEMPOTENT mode (C(slave_exec_mode), C(replica_exec_mode)) for the time of the undo, which is
+        logged as row changes then, and to STRICT at its end, when they have applied it. They are reached with the login of the
+        server above them at the addresses they report (C(report_host)). Tables without a key are refused.
+    type: str
+    choices: [refuse, idempotent]
+    default: refuse
+    version_added: 0.1.0
 author:
   - comaster.mysql_repl contributors (@comaster)
 extends_documentation_fragment:
@@ -55,6 +67,8 @@ notes:
     of MyISAM, Aria and MEMORY, for the latter also C(LOCK TABLES) on the database. Where the target has triggers and the server
     does not log rows (C(binlog_format)): C(SESSION_VARIABLES_ADMIN) on MySQL, C(BINLOG ADMIN) on MariaDB. A repair needs no C(DELETE)
     or C(UPDATE), so grant them for the time of the undo, or use another account."
+  - "With O(downstream=idempotent) also C(SYSTEM_VARIABLES_ADMIN) on these replicas and C(REPLICATION SLAVE) on the server above
+    them on MySQL, C(REPLICATION SLAVE ADMIN) and C(REPLICATION MASTER ADMIN) on MariaDB; on the source what logs rows, as above."
 seealso:
   - module: comaster.mysql_repl.mysql_repl_sync
 """
@@ -195,6 +209,7 @@ def main() -> None:
             **arguments.fence_spec(),
             **arguments.limits_spec(),
             "allow_triggers": {"type": "bool", "default": False},
+            "downstream": {"type": "str", "choices": ["refuse", "idempotent"], "default": "refuse"},
             "undo_file": {"type": "path", "required": True},
             **live.spec(),
         },
@@ -214,6 +229,7 @@ def main() -> None:
                 listener=listener,
                 pace=arguments.hold(params),
                 allow_triggers=params["allow_triggers"],
+                downstream=params["downstream"],
             ),
         )
 

@@ -27,6 +27,14 @@ class Below:
         for name, now in self._images().items():
             hold(now == self._before[name], f"{what} leaves {name} as it is", difference(self._before[name], now))
 
+    def follow(self, hold: Callable[..., None], before: Image, now: Image) -> None:
+        """What was equal to the source is equal again, after an undo."""
+        for name, image in self._images().items():
+            for table in image.keys() & before.keys() & now.keys():
+                if self._before[name][table] == before[table]:
+                    wrong = difference({table: now[table]}, {table: image[table]})
+                    hold(not wrong, f"{name}, below {self._stage.below[name]}, follows an undo", wrong)
+
     def judge(self, hold: Callable[..., None], a0: Image, b0: Image, a1: Image, repaired: set[str]) -> None:
         """What is repaired is equal on them too, where they had what one of the two had; else nothing new comes up."""
         for name, now in self._images().items():

@@ -291,34 +291,51 @@ class _Run:
         self.hold((second.in_sync or left) and not second.failed, "a second run finds everything in sync", second.message)
         self.unchanged(a1, b1, "a second run")
 
+    def takes_no_rows(self) -> bool:
+        """Whether the target stops on row changes, which an undo makes where there are replicas below."""
+        return self.pair.b.family == "mysql" and self.pair.b.query("SELECT @@GLOBAL.binlog_format") == [("STATEMENT",)]
+
     def undo(self, report: Any, before: tuple[Image, Image], after: tuple[Image, Image]) -> None:
         """Undo gives the target its old rows back, through the source."""
         (a0, b0), (a1, b1) = before, after
         self.hold(self.columns == {name: self.hands.columns(name, self.database) for name in self.columns}, "no column changed")
-        # What a replica below has otherwise stops it when it is taken back: an undo does not look for such replicas yet.
-        if not report.undo_file or (self.merging and self.stage.below):
+        if not report.undo_file:
             return
         servers = self.stage.servers(PLAIN, as_root=True)
-        dry = undo.run(servers, report.undo_file, apply=False)
+        below = Below(self.stage, self.database)
+        if self.stage.below:
+            try:
+                undo.run(servers, report.undo_file, apply=False)
+                self.hold(False, "an undo with replicas below is refused unless these are made lenient")
+            except errors.Refusal as refusal:
+                self.hold(refusal.code == "downstream_replicas", "only replicas below refuse a whole undo", refusal)
+        how = "idempotent" if self.stage.below else "refuse"
+        dry = undo.run(servers, report.undo_file, apply=False, downstream=how)
         a, b = self.images()
         self.hold(a == a1 and b == b1, "an undo in check mode changes nothing")
-        done = undo.run(servers, report.undo_file, undo_dir=str(self.folder / "undo"), batch_rows=self.repair.batch_rows)
+        folder, rows = str(self.folder / "undo"), self.repair.batch_rows
+        done = undo.run(servers, report.undo_file, undo_dir=folder, batch_rows=rows, downstream=how)
         self.pair.wait()
         a2, b2 = self.images()
         self.hold(self.pair.links_healthy(), "links are up after an undo")
+        if self.stage.below:
+            self.stage.hold_strict(self.tally)
+            below.follow(self.hold, a1, a2)
         refused = {row.table for row in done.refused}
         for row in done.refused:
             self.hold(row.reason in documented_codes(), f"an undo refuses with a documented code: {row.reason}", row.message)
             self.tally.refused[f"undo {row.reason}"] += 1
         if not refused:
             self.hold(dry.changes == done.changes, "check mode of an undo tells what it does", (dry.changes, done.changes))
-        errors = {table.table for table in report.tables if table.status == "error"}
+        failed = {table.table for table in report.tables if table.status == "error"}
         for name in b2:
             known = self.by_name.get(name)
             if f"{self.database}.{name}" in refused:
-                self.hold(not (known and known.undoable and name not in errors), f"{name} is undone, not refused", done.message)
+                if self.stage.below and (self.takes_no_rows() or not (known and known.key)):
+                    continue
+                self.hold(not (known and known.undoable and name not in failed), f"{name} is undone, not refused", done.message)
                 continue
-            if name in errors or name not in a0:
+            if name in failed or name not in a0:
                 continue
             self.tally.undone += 1
             if self.merging:

@@ -80,8 +80,10 @@ def make(seed: int, only: str = "", roomy: bool = False, way: str = "") -> Trial
 def attempt(stage: Stage, trial: Trial, tally: Tally, struck: Counter[str]) -> str:
     """Run a trial; returns what went wrong, "" if nothing did."""
     folder = tempfile.mkdtemp(prefix="fire-")
-    if trial.way == ROW and stage.pair.a.family == "mysql" and stage.pair.binlog_format == "STATEMENT":
-        trial = replace(trial, way=PLAIN)  # such a target takes no row changes, and is refused
+    if stage.pair.a.family == "mysql" and stage.pair.binlog_format == "STATEMENT":
+        # Such a target takes no row changes, and is refused; an undo makes them where there are replicas below.
+        way = PLAIN if trial.way == ROW else trial.way
+        trial = replace(trial, way=way, operation="sync" if stage.below and trial.operation == "undo" else trial.operation)
     try:
         if _Struck(stage, trial, tally, folder).all():
             struck[trial.fault.name] += 1
@@ -211,7 +213,7 @@ class _Struck:
         if self.trial.operation == "check":
             return checksum.run(servers, selection, pace, 3, os.path.join(self.folder, "plan"))
         if self.trial.operation == "undo":
-            return undo.run(servers, journal, batch_rows=self.trial.batch_rows, undo_dir=self.undo_dir)
+            return undo.run(servers, journal, batch_rows=self.trial.batch_rows, undo_dir=self.undo_dir, downstream="idempotent")
         return self.run_sync(servers)
 
     def run_sync(self, servers: options.Servers | None = None) -> Any:
@@ -351,7 +353,7 @@ class _Struck:
             strange = Counter(a1[name]) - Counter(a0[name]) - Counter(b0[name])
             self.hold(not strange, f"{name}: the source has rows of one of the two states only", strange)
         self.hold(a1 == b1, "both sides are equal after an undo that was struck")
-        undo.run(self.servers(), journal, undo_dir=self.undo_dir)
+        undo.run(self.servers(), journal, undo_dir=self.undo_dir, downstream="idempotent")
         self.pair.wait()
         a2, b2 = self.images()
         for name in ("t1", "t2"):

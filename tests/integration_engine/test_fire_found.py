@@ -205,6 +205,33 @@ def test_triggers_that_can_no_longer_be_seen_are_not_taken_for_none(pairs, fresh
         assert image(pair.b, database) == before
 
 
+def test_an_undo_does_not_take_triggers_that_can_no_longer_be_seen_for_none(pairs, fresh_database, tmp_path, monkeypatch):
+    """As above: its INSERT, logged as a statement, fired the target's trigger, whose row was there: error 1062."""
+    pair = pairs("mysql-9", "MIXED")
+    data, everywhere = REPAIR_GRANTS[pair.a.family]
+    with fresh_database(pair) as database, account(pair, [*data, "INSERT", "DELETE"], everywhere, database) as user:
+        pair.a.execute(["CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE side (id int PRIMARY KEY)"], database=database)
+        pair.wait()
+        pair.b.execute(f"INSERT INTO {database}.t VALUES (1)", logged=False)
+        undo_file = repair(pair, database, tmp_path).undo_file
+        trigger = "CREATE TRIGGER tr AFTER INSERT ON t FOR EACH ROW INSERT INTO side VALUES (NEW.id)"
+        pair.b.execute(["INSERT INTO side VALUES (1)", trigger], database=database, logged=False)
+        before = image(pair.b, database)
+        preflight = info.preflight
+
+        def revoking(*arguments):
+            found = preflight(*arguments)
+            pair.b.execute(f"REVOKE TRIGGER ON `{database}`.* FROM {user}@'%'", logged=False)
+            return found
+
+        monkeypatch.setattr(info, "preflight", revoking)
+        done = undo.run(servers(pair, user=user, password=PASSWORD), undo_file, undo_dir=str(tmp_path))
+        assert [row.reason for row in done.refused] == ["missing_grant"]
+        assert "GRANT TRIGGER" in done.message
+        pair.wait()
+        assert image(pair.b, database) == before
+
+
 @pytest.mark.parametrize("apply", [False, True], ids=["plan", "apply"])
 def test_an_undo_of_a_table_with_a_unique_expression(pairs, fresh_database, tmp_path, apply):
     """It ended the whole run, or raised, when it came to such a table; check mode had promised it and all that follow."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from . import grants, sqltext
+from .downstream import others_get_real_writes
 from .errors import TableProblem
 from .footprint import written_by
 from .schema import Table, TableName, column_order
@@ -28,7 +29,7 @@ def refuse_blind(source: Session, target: Session, name: TableName) -> None:
         if not rights.unparsed and not rights.has("TRIGGER", name.database, name.table):
             raise TableProblem(
                 "missing_grant",
-                f"{name} may have triggers on {session.name} that the account may no longer see; a repair might fire them.",
+                f"{name} may have triggers on {session.name} that the account may no longer see; a statement might fire them.",
                 f"Run on the {session.role}: GRANT TRIGGER ON {sqltext.quote_name(name.database)}.* TO {rights.account}.",
             )
 
@@ -79,8 +80,7 @@ def admit(
         ),
         (
             "downstream_replicas",
-            downstream != "idempotent"
-            and bool(pair.source_replicas or (pair.target_replicas and pair.target.log_replica_updates)),
+            downstream != "idempotent" and others_get_real_writes(pair),
             "would be repaired by row changes, on which other replicas of both servers may stop (error 1062 or 1032)",
             "Set 'downstream: idempotent', or detach them for the time of the repair.",
         ),

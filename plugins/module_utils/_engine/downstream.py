@@ -12,6 +12,11 @@ and MySQL, for replicas that had the right row all along and for replicas with t
   replica in IDEMPOTENT mode both are passed over, and all copies are equal afterwards; but not in a table without a
   key, where the replica gets inserted rows a second time.
 * MIXED: statements as a rule, but rows under READ COMMITTED and the like. Taken for ROW.
+
+What writes the source's real table (an undo, the method ``row``) also reaches replicas of the source; one that has just the
+source's rows takes it as it takes what the application writes, one that has not may stop. An undo logged as statements stops
+one that has a row already (its INSERT: 1062), and IDEMPOTENT mode passes over row changes alone. So it is logged as rows
+where there are replicas besides the target.
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ from .facts import Replica, ServerFacts, read_facts, read_replicas
 from .leniency import IDEMPOTENT, Applier
 from .links import ApplierRules, Link, read_applier_rules, read_links
 from .session import Session, connect
-from .topology import leads_to
+from .topology import Pair, leads_to
 
 # Seconds to wait for a replica that is only asked.
 _SECONDS = 2
@@ -34,6 +39,44 @@ _SECONDS = 2
 def is_harmless(target: ServerFacts) -> bool:
     """Whether replicas below the target cannot be broken by a repair."""
     return not target.log_replica_updates or target.binlog_format.upper() == "STATEMENT"
+
+
+def get_real_writes(source: Session, target: Session, pair: Pair) -> t.Iterator[tuple[Session, ServerFacts, tuple[Replica, ...]]]:
+    """Servers with replicas besides the pair's own two that get what is written to a real table of the source, with these."""
+    if pair.target_replicas and pair.target.log_replica_updates:
+        yield target, pair.target, pair.target_replicas
+    if pair.source_replicas:
+        yield source, pair.source, pair.source_replicas
+
+
+def others_get_real_writes(pair: Pair) -> bool:
+    """Whether other replicas than the target get what is written to a real table of the source."""
+    return bool(pair.source_replicas or (pair.target_replicas and pair.target.log_replica_updates))
+
+
+def refuse_undo(source: Session, target: Session, pair: Pair, downstream: str) -> None:
+    """Raise Refusal if an undo could stop a replica besides the target: ``replicas_unknown``, ``downstream_replicas``.
+
+    ``downstream``: the user's option.
+    """
+    for session, replicas in ((source, pair.source_replicas), (target, pair.target_replicas)):
+        if replicas is None:
+            raise Refusal(
+                "replicas_unknown",
+                f"the account may not see which replicas hang below {session.name}; an undo could stop them.",
+                f"Run on the {session.role}: GRANT PROCESS ON *.* to the account.",
+            )
+    found = [
+        f"below the {session.role}: {', '.join(map(str, replicas))}"
+        for session, _its_facts, replicas in get_real_writes(source, target, pair)
+    ]
+    if found and downstream != "idempotent":
+        raise Refusal(
+            "downstream_replicas",
+            f"other replicas get what an undo writes ({'; '.join(found)}); one whose rows are not just the source's would stop"
+            " with error 1062 or 1032.",
+            "Set 'downstream: idempotent', or detach them for the time of the undo.",
+        )
 
 
 def row_only(
@@ -81,17 +124,17 @@ def _open(sessions: ExitStack, target: Session, facts: ServerFacts, replica: Rep
         raise Refusal(
             "downstream_unknown",
             f"{target.name} has a replica that does not report its address: {replica}.",
-            f"Set report_host and report_port on it; on the target GRANT {target.dialect.replicas_privilege.split('|')[0]} ON *.*"
-            " to the account, which shows them (SHOW REPLICAS).",
+            f"Set report_host and report_port on it; on the {target.role}"
+            f" GRANT {target.dialect.replicas_privilege.split('|')[0]} ON *.* to the account, which shows them (SHOW REPLICAS).",
         )
     address = target.endpoint.at(replica.host, replica.port)
-    session = sessions.enter_context(connect(address, "replica below the target"))
+    session = sessions.enter_context(connect(address, f"replica below the {target.role}"))
     found = read_facts(session)
     link = next((link for link in read_links(session) if leads_to(link, facts)), None)
     if link is None or (found.server_id, found.uuid) != (replica.server_id, replica.uuid or found.uuid):
         raise Refusal(
             "downstream_unknown",
-            f"{session.name} is not the replica of the target that reports this address ({replica}).",
+            f"{session.name} is not the replica of the {target.role} that reports this address ({replica}).",
             "Correct its report_host and report_port.",
         )
     if link.problem:

@@ -96,8 +96,8 @@ def prepare(session: Session, table: Table, way: Way) -> None:
         except AccessDenied as exc:
             raise TableProblem(
                 "missing_grant",
-                f"{table.name} has triggers, so it must be logged as row changes, which the account may not choose:"
-                f" {exc.message}.",
+                f"{table.name} must be logged as row changes, because of triggers or of replicas besides the target, which the"
+                f" account may not choose: {exc.message}.",
                 "Grant it what a repair needs (docs/connections.md), or set binlog_format=ROW on the source.",
             ) from exc
     session.execute(f"USE {sqltext.quote_name(table.name.database)}")

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 from .admission import runs_triggers_for_rows
 from .confirm import DIFFERENT, EXTRA, MISSING
+from .downstream import others_get_real_writes
 from .errors import TableProblem
 from .footprint import written_by
 from .locks import refuse_fragile
@@ -80,10 +81,26 @@ def way_back(
     updates = singly or bool(table.key and replacing & ours and not updating & ours)
     events = updating if updates else replacing  # that the statements fire
     if events & (ours | theirs):
-        _refuse_triggers(table, target_table, bool(events & ours), singly, target, pair, allow_triggers)
+        _refuse_triggers(table, target_table, bool(events & ours), singly, target, allow_triggers)
     if events & ours:
         written_by(source, table.name)  # raises where something would survive a rollback
-    return Way(singly, updates, bool(events & (ours | theirs)), bool(events & ours))
+    # Replicas besides the target are in IDEMPOTENT mode by now, which passes over row changes alone (downstream.py).
+    others = others_get_real_writes(pair)
+    as_rows = others or bool(events & (ours | theirs))
+    if others and not table.key:
+        raise TableProblem(
+            "downstream_replicas",
+            f"{table.name} has no key; replicas besides the target that have its rows would get them a second time.",
+            "Detach them for the time of the undo, or add a primary key.",
+        )
+    if as_rows and pair.target.stops_on_rows:
+        raise TableProblem(
+            "row_not_logged",
+            f"{table.name} must be logged as row changes, because of {'replicas besides the target' if others else 'triggers'};"
+            " the target has binlog_format=STATEMENT and would stop on them (error 1666).",
+            "Run on the target: STOP REPLICA; SET GLOBAL binlog_format='ROW'; START REPLICA.",
+        )
+    return Way(singly, updates, as_rows, bool(events & ours))
 
 
 def _events(kinds: set[str], of_different: set[str]) -> set[str]:
@@ -91,14 +108,7 @@ def _events(kinds: set[str], of_different: set[str]) -> set[str]:
     return set().union(*(found[kind] for kind in kinds))
 
 
-def _has_others(pair: Pair) -> bool:
-    """Whether other replicas than the target get what is logged."""
-    return bool(pair.source_replicas or (pair.target_replicas and pair.target.log_replica_updates))
-
-
-def _refuse_triggers(
-    table: Table, target_table: Table, fires: bool, singly: bool, target: Session, pair: Pair, allow_triggers: bool
-) -> None:
+def _refuse_triggers(table: Table, target_table: Table, fires: bool, singly: bool, target: Session, allow_triggers: bool) -> None:
     """Raise TableProblem unless rows may be written although one of the two tables has triggers for that."""
     listed = ", ".join(
         dict.fromkeys(f"{each.name} ({each.timing} {each.event})" for one in (table, target_table) for each in one.triggers)
@@ -115,18 +125,6 @@ def _refuse_triggers(
             fires and not allow_triggers,
             "would fire them on the source, and they could change other rows",
             "Set 'allow_triggers: true': what they change elsewhere is looked for before the commit and rolled back.",
-        ),
-        (
-            "row_not_logged",
-            pair.target.stops_on_rows,
-            "must be logged as row changes, and the target has binlog_format=STATEMENT and would stop on them (error 1666)",
-            "Run on the target: STOP REPLICA; SET GLOBAL binlog_format='ROW'; START REPLICA.",
-        ),
-        (
-            "downstream_replicas",
-            pair.source.binlog_format.upper() != "ROW" and _has_others(pair),
-            f"must be logged as row changes, on which other replicas may stop, because {pair.source.name} does not log rows",
-            "Set binlog_format=ROW on the source for the time of the undo if they all take that, or detach them.",
         ),
         (
             "triggers",

@@ -13,6 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from . import journal, present, rewrite
+from .admission import refuse_blind
 from .catalog import definition, read_tables
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
 from .dialect import SYSTEM_DATABASES
@@ -114,6 +115,7 @@ class Takeback:
             changes = self._changes(table, described, batch_rows, reached)
             try:
                 if changes:
+                    refuse_blind(self._source, self._target, table.name)
                     rewrite.refuse_too_large(table, changes, self._packet)
                     way = way_back(table, theirs, changes, self._source, self._target, self._pair, self._allow_triggers)
                     found.append(Return(TablePlan(table, changes), way, self._definitions[table.name]))

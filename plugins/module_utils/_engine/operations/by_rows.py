@@ -75,12 +75,11 @@ class ByRows:
 
     def replicas(self) -> t.Iterator[tuple[Session, ServerFacts, tuple[Replica, ...]]]:
         """Servers whose replicas the run could break, with these."""
-        pair = self._pair
-        at_risk = pair.target.log_replica_updates if self._sides else not downstream.is_harmless(pair.target)
-        if at_risk and pair.target_replicas:
-            yield self._connections.target, pair.target, pair.target_replicas
-        if self._sides and pair.source_replicas:
-            yield self._connections.source, pair.source, pair.source_replicas
+        source, target, pair = self._connections.source, self._connections.target, self._pair
+        if self._sides:
+            yield from downstream.get_real_writes(source, target, pair)
+        elif pair.target_replicas and not downstream.is_harmless(pair.target):
+            yield target, pair.target, pair.target_replicas
 
     def repair(
         self,

@@ -9,11 +9,13 @@ Which rows may be: takeback.py, returns.py. How they are written: putback.py, si
 
 from __future__ import annotations
 
+import itertools
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from .. import arrival, journal, present
+from ..downstream import get_real_writes, idempotent, refuse_undo
 from ..errors import Refusal, ReplError, Undecided
 from ..fence import check_links, fence_both
 from ..journal import Journal
@@ -57,12 +59,14 @@ def run(
     listener: Listener = nobody,
     pace: Pace | None = None,
     allow_triggers: bool = False,
+    downstream: str = "refuse",
 ) -> UndoReport:
     """Plan, and with ``apply`` put the old rows back, drain and verify.
 
     A row whose target copy is the old one already needs nothing. Raises ReplError before anything is changed:
-    ``journal_unreadable``, ``other_pair``, ``max_changes``, ``max_deletes``, ``missing_grant``, ``source_read_only``, and
-    what preflight, fences, ``pace`` and the ``listener`` raise. Later trouble is in the report, which then says ``failed``.
+    ``journal_unreadable``, ``other_pair``, ``max_changes``, ``max_deletes``, ``missing_grant``, ``source_read_only``, those
+    of downstream.py, and what preflight, fences, ``pace`` and the ``listener`` raise. Later trouble is in the report, which
+    then says ``failed``.
     """
     started, pace = time.monotonic(), pace or Pace()
     old = journal.read(undo_file)
@@ -72,6 +76,7 @@ def run(
         batch_rows=batch_rows,
         undo_dir=undo_dir,
         allow_triggers=allow_triggers,
+        downstream=downstream,
     )
     with ExitStack() as stack:
         connections = stack.enter_context(open_pair(servers))
@@ -79,6 +84,7 @@ def run(
         pair, _hazards = info.preflight(connections.source, connections.target, servers, False, databases)
         _refuse_other_pair(old, pair)
         _refuse_read_only(pair)
+        refuse_undo(connections.source, connections.target, pair, downstream)
         stack.enter_context(only_run(connections.source, connections.target, pair))
         meter = Meter(listener)
         others = ((connections.source, pair.source_replicas), (connections.target, pair.target_replicas))
@@ -111,6 +117,7 @@ class _Undo:
         self._unverified = 0
         self._undo_file: str | None = None
         self._stopped: ReplError | None = None
+        self._left_behind: tuple[str, ...] = ()
 
     def report(self, apply: bool) -> UndoReport:
         """Sum up."""
@@ -124,12 +131,14 @@ class _Undo:
             problems.append(f"{self._refusals.count} rows were not put back; first: {first.table} {first.key}: {first.message}")
         if self._unverified:
             problems.append(f"{self._unverified} rows were put back on the source but have not arrived on the target.")
+        verified = apply and not problems
+        problems += self._left_behind
         return UndoReport(
             changed=changes.total > 0,
             changes=changes,
             refused=tuple(self._refusals.told),
             undo_file=self._undo_file,
-            verified=apply and not problems,
+            verified=verified,
             diff=tuple(self._diff(each.plan) for each in self.returns),
             failed=bool(problems),
             message=" ".join(problems) or None,
@@ -165,9 +174,14 @@ class _Undo:
         )
 
     def apply(self) -> None:
-        """Put the rows back, journaled, batch after batch."""
+        """Put the rows back, journaled, batch after batch; replicas besides the target are lenient meanwhile."""
         header = journal_header("undo", self._pair, self._connections)
-        with journal.create(self._limits.undo_dir, header) as writer:
+        with ExitStack() as stack:
+            left_behind = [
+                stack.enter_context(idempotent(*some, self._fence_timeout))
+                for some in get_real_writes(self._source, self._target, self._pair)
+            ]
+            writer = stack.enter_context(journal.create(self._limits.undo_dir, header))
             self._undo_file = writer.path
             self._meter.begin(UNDO, len(self.returns), sum(len(each.plan.changes) for each in self.returns))
             try:
@@ -178,6 +192,8 @@ class _Undo:
                 if not self._done.total:
                     raise
                 self._stopped = exc
+        # Left behind is known only now that the stack has unwound.
+        self._left_behind = tuple(itertools.chain.from_iterable(left_behind))
 
     def _table(self, what: Return, writer: journal.Writer) -> None:
         with self._connections.new_source() as session:

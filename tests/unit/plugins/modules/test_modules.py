@@ -158,12 +158,13 @@ def test_failed_report_fails_the_module(run: t.Any, module: str) -> None:
 @pytest.mark.parametrize("check", [True, False])
 def test_undo(run: t.Any, check: bool) -> None:
     given = {"max_lag": 3, "max_threads_running": 4, "max_runtime": 5, "pause_file": "/var/tmp/pause", "allow_triggers": True}
+    given["downstream"] = "idempotent"
     engine, _result = run(mysql_repl_undo, "undo", check=check, undo_file=__file__, batch_rows=7, fence_timeout=2, **given)
     assert engine.arguments[0].fence_timeout == 2
     undo_dir = os.path.expanduser("~/.mysql_repl/undo")
     assert engine.arguments[1:] == (__file__, 10000, 1000, 7, undo_dir)
     pace = Pace(max_lag=3, max_threads_running=4, max_runtime=5, pause_file="/var/tmp/pause")
-    assert engine.options == {"apply": not check, "pace": pace, "allow_triggers": True}
+    assert engine.options == {"apply": not check, "pace": pace, "allow_triggers": True, "downstream": "idempotent"}
 
 
 def test_passwords_come_from_the_environment(run: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:

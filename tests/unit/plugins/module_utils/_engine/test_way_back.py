@@ -44,8 +44,8 @@ def table(events=(), engine="InnoDB", kind="BASE TABLE", key=True):
 class Pair(SimpleNamespace):
     """As much of the pair as is looked at."""
 
-    def __init__(self, source_format="ROW", stops_on_rows=False, others=()):
-        source = SimpleNamespace(binlog_format=source_format, name="db1")
+    def __init__(self, stops_on_rows=False, others=()):
+        source = SimpleNamespace(name="db1")
         target = SimpleNamespace(stops_on_rows=stops_on_rows, log_replica_updates=True)
         super().__init__(source=source, target=target, source_replicas=others, target_replicas=())
 
@@ -95,6 +95,10 @@ def test_where_there_is_none_it_must_be_allowed(events, kinds):
     assert way(table(events), table(), *kinds, allowed=True) == Way(as_rows=True, fires=True)
 
 
+def test_rows_are_logged_where_other_replicas_get_them():
+    assert way(table(), table(), "comes", pair=Pair(others=("db3",))) == Way(as_rows=True)
+
+
 @pytest.mark.parametrize("ours", ["MyISAM", "Aria", "MEMORY", "InnoDB"])
 def test_without_transactions_rows_are_written_singly(ours):
     assert way(table(engine=ours), table(engine="MEMORY"), "differs", "goes") == Way(singly=True, updates=True)
@@ -113,7 +117,8 @@ def test_without_transactions_rows_are_written_singly(ours):
         ("triggers", table(("INSERT",), key=False), table(), {"allowed": True}),
         ("triggers", table(), table(("INSERT",)), {"target": Server(slave_run_triggers_for_rbr="LOGGING")}),
         ("row_not_logged", table(), table(("INSERT",)), {"pair": Pair(stops_on_rows=True)}),
-        ("downstream_replicas", table(), table(("INSERT",)), {"pair": Pair("MIXED", others=("db3",))}),
+        ("row_not_logged", table(), table(), {"pair": Pair(stops_on_rows=True, others=("db3",))}),
+        ("downstream_replicas", table(key=False), table(key=False), {"pair": Pair(others=("db3",))}),
     ],
 )
 def test_what_is_refused_and_that_it_says_what_would_mend_it(code, ours, theirs, how):
