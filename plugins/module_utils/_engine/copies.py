@@ -244,8 +244,7 @@ class _Run:
         refuse_on_their_way(known, ours, theirs, self.settled, self.source_lock)
         illegal = self.constraints.breaking(self.rows.digest, self.rows.table.name.sql, self.rows.equal_to(digests))
         steps = [_Step(job, ours[job.digest], theirs[job.digest]) for job in jobs]
-        to_verify = []
-        wanted = []
+        kept = []
         spare = self.spare_deletes
         for step in steps:
             if step.ours and (step.job.digest,) in illegal:
@@ -258,10 +257,9 @@ class _Run:
             elif step.ours * _size(step.job.change.key) > _MAX_BYTES:
                 self._skip(step.job, "keeps_changing", "has many more copies on the source meanwhile")
             else:
-                to_verify.append(step.job)
+                kept.append(step)
                 spare -= _more_deletes(step)
-                if step.ours != step.theirs:
-                    wanted.append(step)
+        wanted = [step for step in kept if step.ours != step.theirs]
         for step in wanted:
             row = step.job.change.key
             if again or (step.ours, step.theirs) != (step.job.change.source_copies, step.job.change.target_copies):
@@ -273,11 +271,14 @@ class _Run:
             shadow.log(self._statements(wanted), assert_locked=self.source_lock.assert_alive)
         self.source_lock.commit()
         self.journal.committed([step.job.id for step in wanted])
-        for step in wanted:
-            self.inserted += max(0, step.ours - step.theirs)
-            self.deleted += max(0, step.theirs - step.ours)
+        for step in kept:
+            # Copies of the plan that are gone already (a REPLACE before took them away) are repaired too.
+            as_planned = step.ours == step.job.change.source_copies
+            before = step.job.change.target_copies if as_planned else step.theirs
+            self.inserted += max(0, step.ours - before)
+            self.deleted += max(0, before - step.ours)
             self.spare_deletes -= _more_deletes(step)
-        return to_verify
+        return [step.job for step in kept]
 
     def _statements(self, steps: t.Sequence[_Step]) -> t.Iterator[str]:
         yield from rewrite.deletes_of_equal(self.rows.table, [step.job.digest for step in steps], self.packet)

@@ -238,7 +238,7 @@ class _Run:
         self._verify(tried)
 
     def _put_off(self, job: _Job) -> None:
-        self.put_off.append(job, job.size)
+        self.put_off.append(tuple(job), job.size)
 
     def _skip(self, job: _Job) -> None:
         self.rows_skipped += 1
