@@ -19,7 +19,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, sync, undo
 from sandbox import SandboxError
 
-from . import merge
+from . import merge, pieces
 from .below import Below
 from .hands import Image, difference, multiset, only
 from .scenario import Scenario
@@ -33,7 +33,8 @@ def run(stage: Stage, scenario: Scenario, tally: Tally) -> None:
     """Run one scenario. Raises Broken, with the law, or whatever the engine should not have raised."""
     with tempfile.TemporaryDirectory(prefix="fire-") as folder:
         try:
-            _Run(stage, scenario, tally, Path(folder)).all()
+            with pieces.of(scenario.options.get("pieces", 0)):
+                _Run(stage, scenario, tally, Path(folder)).all()
         except BaseException:
             with suppress(Exception):  # what went wrong first is of interest
                 stage.clear(scenario.database)
@@ -258,7 +259,10 @@ class _Run:
             self.hold(not every or told == {name: changes[name] for name in told}, "changes are counted right", (told, changes))
             self.hold(dry.changes == report.changes, "check mode tells what apply does", (dry.changes, report.changes))
             self.hold(dry.changed == report.changed, "check mode tells changed")
-            self.hold(dry.diff == report.diff and dry.statements == report.statements, "check mode shows what apply does")
+            self.hold(dry.diff == report.diff, "check mode shows what apply does", (dry.diff, report.diff))
+            self.hold(
+                dry.statements == report.statements, "check mode tells what apply logs", (dry.statements, report.statements)
+            )
             self.hold(report.verified or not report.changed, "it is verified", report.message)
 
     def refused_by_way(self, table: Any, known: Table | None) -> bool:

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import drift, tables
+from . import drift, pieces, tables
 from .stage import MERGE, PLAIN, ROW
 from .tables import LOGGED, Step, Table
 from .values import NAMES, Dice, quoted
@@ -137,6 +137,7 @@ def _options(dice: Dice, way_dice: Dice, way: str) -> dict[str, Any]:
     if dice.random() < 0.04:
         repair["max_changes"] = dice.choice([1, 5])
     options["repair"] = {**repair, **_repair(way_dice, way)}
+    options["pieces"] = way_dice.choice(pieces.SIZES)
     return options
 
 
