@@ -511,10 +511,8 @@ def test_a_table_that_does_not_reach_the_target_is_refused(pairs, fresh_database
         named = Path(path).read_text("ascii").replace(f'"database":"{database}"', '"database":"mysql"')
         system = tmp_path / "system.jsonl"
         system.write_text(named, "ascii")
-        refused = undo.run(servers(pair), str(system), undo_dir=str(tmp_path)).refused
-        assert {(row.reason, row.message) for row in refused} == {
-            ("schema_changed", "tables of the server's own are never written")
-        }
+        with pytest.raises(Refusal, match="a table that belongs to the server itself"):
+            undo.run(servers(pair), str(system), undo_dir=str(tmp_path))
         try:
             pair.b.execute(["STOP SLAVE", f"SET GLOBAL replicate_ignore_table = '{database}.t'", "START SLAVE"])
             done = undo.run(servers(pair), path, undo_dir=str(tmp_path))
