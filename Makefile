@@ -22,8 +22,8 @@ unexport PYTHONPATH PYTHONHOME PYENV_VERSION
 .DEFAULT_GOAL := help
 LINTERS := ruff mypy yamllint rules ansible-lint antsibull
 
-.PHONY: help setup servers tree package lint $(LINTERS) format sanity units ansible-units engine \
-	functional cores report integration test fire demo bench clean distclean
+.PHONY: help setup servers tree package lint $(LINTERS) format sanity units ansible-units \
+	engine engine-mysql engine-mariadb functional cores report integration test fire demo bench clean distclean
 
 help: ## show this
 	@echo "make TARGET [T='arguments for its tool']"
@@ -80,6 +80,12 @@ ansible-units: setup ## the same tests as ansible-test runs them, on every Pytho
 engine: servers ## the engine against real servers
 	pytest tests/integration_engine $(T)
 
+engine-mysql: ## those of them that run MySQL
+	@$(MAKE) --no-print-directory engine T='-k mysql-9'
+
+engine-mariadb: ## the others
+	@$(MAKE) --no-print-directory engine T='-k "not mysql-9"'
+
 functional: servers package ## modules, roles and playbooks of the installed collection against real servers
 	ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.cache/installed pytest tests/functional $(T)
 
@@ -92,7 +98,7 @@ report: setup ## the page of a report in a real browser, which is fetched into .
 integration: package engine functional ## package, engine and functional
 
 test: setup ## everything, in three lanes beside each other; this is what CI runs
-	@$(PY) tests/tools/layers.py lint,units,report,ansible-units,sanity engine functional
+	@$(PY) tests/tools/layers.py lint,units,report,ansible-units,sanity,engine-mysql engine-mariadb functional
 
 fire: servers ## random scenarios for an hour (T='--seconds 600 --server mysql-9'); one again: T='--server mysql-9 --seed N --count 1'
 	PYTHONPATH=tests:.cache/link $(PY) -m fire $(T)
