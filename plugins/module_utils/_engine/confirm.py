@@ -141,8 +141,11 @@ class _Question:
             return rows  # only these keys were asked for, and they are spelt as they were
         found = {key: rows[key] for key in self._keys if key in rows}
         unanswered = [key for key in self._keys if key not in rows]
+        if unanswered and len(rows) > len(found):
+            self._answer = None  # what is asked below may change while the answer to the whole stays as it was
         # A row may answer to a key spelt otherwise; if any does, find out which, one key at a time.
         if unanswered and self._session.rows(self._of(unanswered)):
+            self._answer = None
             for key in unanswered:
                 found.update((key, row) for row in self._session.rows(self._of([key])))
         return found

@@ -16,7 +16,6 @@ from . import journal, present, rewrite
 from .admission import refuse_blind
 from .catalog import definition, read_tables
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
-from .dialect import SYSTEM_DATABASES
 from .entries import Entry, JournaledTable
 from .errors import LostConnection, ReplError, ServerError, TableProblem
 from .multiset import Rows
@@ -167,8 +166,6 @@ class Takeback:
     def _usable(self, described: JournaledTable) -> tuple[Table, Table]:
         """The table on both servers. Raises TableProblem if its rows cannot be put back."""
         name = described.name
-        if name.database.lower() in SYSTEM_DATABASES:
-            raise TableProblem("schema_changed", "tables of the server's own are never written")
         table, target = self._ours.get(name), self._theirs.get(name)
         if table is None or target is None or name not in self._definitions:
             raise TableProblem("schema_changed", "the table is not on both servers any more")

@@ -56,3 +56,27 @@ def test_only_what_stays_is_drift(readings, found):
 def test_a_row_that_never_stays_is_undecided():
     with pytest.raises(Undecided, match="rows_keep_changing"):
         confirmed([(number, 0) for number in range(1, 100)])
+
+
+class Spelling(Server):
+    """Has the row 'A' of the key 'a'; asked for it alone, the first answer came while it was gone for a moment."""
+
+    def __init__(self, gone):
+        super().__init__(())
+        self._gone = gone
+
+    def ask(self, statements, hear):
+        for _statement in statements:
+            hear(((b"A", b"1"),))
+
+    def rows(self, _statement):
+        gone, self._gone = self._gone, False
+        return [] if gone else [(b"A", b"1")]
+
+
+def test_a_key_spelt_otherwise_is_looked_at_anew_with_each_reading():
+    """Its row is asked for a second time, by itself: the first answer being as before says nothing of the second."""
+    name = Column("id", "varchar", "varchar(9)", "utf8mb4", "utf8mb4_general_ci", False, "", "")
+    key = Key("PRIMARY", (KeyPart("id", None, False),))
+    table = Table(TableName("d", "t"), "BASE TABLE", "InnoDB", (name, COLUMNS[1]), (key,), 1)
+    assert confirm.confirm(Spelling(gone=True), Spelling(gone=False), table, [(b"a",)], lambda: None) == []
