@@ -14,7 +14,7 @@ from .errors import LockConflict, Undecided
 from .keyspace import KeySpace
 from .options import Selection
 from .schema import Key, Table
-from .session import Row, Session
+from .session import Row, Session, at_once
 
 K = t.TypeVar("K", bound=t.Hashable)
 
@@ -76,26 +76,30 @@ def _differing(
     groups = [keys[start : start + _KEYS_AT_ONCE] for start in range(0, len(keys), _KEYS_AT_ONCE)]
     before = prints.of(source, groups)
     drained()
-    return [key for group, ours, theirs in zip(groups, before, prints.of(target, groups)) if theirs != ours for key in group]
+    found = zip(groups, before, *at_once(source, target, lambda session: prints.of(session, groups)))
+    return [key for group, ours, now, theirs in found if not ours == now == theirs for key in group]
 
 
 def unequal(ours: Reader, theirs: Reader, keys: t.Sequence[K], drained: t.Callable[[], None]) -> list[K]:
     """The keys that the two readers do not agree on, after draining.
 
     The source is read before replication is drained, and again after the target is read: a row is wrong for good when
-    the source kept it and the drained target has another one. A row that a live writer changes meanwhile is read again.
+    the source kept it and the drained target has another one. A row that a live writer changes meanwhile is read again, also
+    where both agreed: it may be the target's own write, which came to the source behind the repair's lock while the repair
+    replaced it on the target. What the source had after one draining holds all such writes.
     ``drained`` returns when replication is drained; it is called even for no keys. Raises what it and the readers do.
     """
     pending = list(keys)
     wrong: list[K] = []
     before = ours(pending)
-    for _reading in range(_READINGS):
+    for reading in range(_READINGS):
         drained()
         arrived = theirs(pending)
-        pending = [key for key in pending if before.get(key) != arrived.get(key)]
         after = ours(pending)
-        wrong += [key for key in pending if before.get(key) == after.get(key)]
-        pending = [key for key in pending if before.get(key) != after.get(key)]
+        kept = {key for key in pending if before.get(key) == after.get(key)}
+        agreed = {key for key in pending if before.get(key) == arrived.get(key)}
+        wrong += [key for key in pending if key in kept and key not in agreed]
+        pending = [key for key in pending if key not in kept and (key not in agreed or reading == 0)]
         before = after
         if not pending:
             break

@@ -15,6 +15,10 @@ from .facts import ServerFacts
 from .topology import Pair
 
 
+def _shortened(gtids: str) -> str:
+    return gtids if len(gtids) <= 200 else f"{gtids[:200]}..."
+
+
 def _both_writable(evidence: Evidence) -> Iterator[Hazard]:
     if _both_write(evidence.pair):
         message = "both servers take writes (read_only is off); rows may change on the target during the run."
@@ -62,7 +66,7 @@ def _idempotent_left_on(evidence: Evidence) -> Iterator[Hazard]:
 
 def _errant_gtids(evidence: Evidence) -> Iterator[Hazard]:
     if evidence.errant_gtids:
-        shown = evidence.errant_gtids if len(evidence.errant_gtids) <= 200 else f"{evidence.errant_gtids[:200]}..."
+        shown = _shortened(evidence.errant_gtids)
         how = (
             "The last ones of its own in gtid_binlog_state that the source has not"
             if evidence.pair.target.flavor == dialects.MARIADB
@@ -71,6 +75,18 @@ def _errant_gtids(evidence: Evidence) -> Iterator[Hazard]:
         message = f"the target has transactions that the source never saw: it was written to directly. {how}: {shown}."
         yield Hazard(
             "errant_gtids", WARNING, "target", message, "See with mysqlbinlog what they did; keep super_read_only on there."
+        )
+
+
+def written_meanwhile(gtids: str) -> Iterator[Hazard]:
+    """``gtids``: what a plain replica was given to write, by others, while its rows were repaired."""
+    if gtids:
+        message = (
+            f"the target was written to directly while it was repaired ({_shortened(gtids)}). Rows of the repair that this hit"
+            " are as the source's now, and the undo journal may have them as they were before that write."
+        )
+        yield Hazard(
+            "written_meanwhile", WARNING, "target", message, "See with mysqlbinlog what it did; keep super_read_only on."
         )
 
 

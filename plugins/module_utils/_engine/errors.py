@@ -44,6 +44,17 @@ class Refusal(ReplError):
     """The whole run is refused before anything was changed."""
 
 
+class BecameReadOnly(Refusal):
+    """The source was made read_only during the run, and takes nothing more. ``server``: its role and address."""
+
+    def __init__(self, server: str, message: str = "it takes no writes any more") -> None:
+        super().__init__(
+            "source_read_only",
+            f"{server} was made read_only during the run: {message}.",
+            "Check which server is the authority; SET GLOBAL read_only=0 on the source, then run again.",
+        )
+
+
 class TableProblem(ReplError):
     """One table cannot be compared or repaired; the other tables go on."""
 

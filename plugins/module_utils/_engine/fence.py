@@ -166,6 +166,15 @@ def errant_gtids(source: Session, target: Session, pair: Pair) -> str:
     return (source.scalar(f"SELECT GTID_SUBTRACT({here}, @@global.gtid_executed)") or "").replace("\n", "")
 
 
+def errant_since(source: Session, target: Session, pair: Pair, before: str) -> str:
+    """Give the errant GTIDs that came to be since errant_gtids() gave ``before``. Empty: none, or not known."""
+    now = errant_gtids(source, target, pair)
+    if source.dialect.is_mariadb:
+        return ",".join(gtid for gtid in now.split(",") if gtid not in before.split(","))
+    new = source.scalar(f"SELECT GTID_SUBTRACT({sqltext.string(now)}, {sqltext.string(before)})")
+    return (new or "").replace("\n", "")
+
+
 def current_position(upstream: Session) -> Position:
     """Give the end of everything committed on a server. Raises Undecided ``binlog_off``."""
     record = upstream.record(upstream.dialect.show_binlog_position)

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from . import dialect as dialects
 from . import wire
 from .endpoint import Endpoint, refused, tls_context
-from .errors import AccessDenied, LockConflict, LostConnection, ReplError, ServerError
+from .errors import AccessDenied, BecameReadOnly, LockConflict, LostConnection, ReplError, ServerError
 from .wire import Row
 
 try:
@@ -101,10 +101,12 @@ _OPTIONAL = frozenset(
 )
 _UNKNOWN_VARIABLE = 1193
 
-_LOST = frozenset({0, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2055, 4031})
-_LOCK_CONFLICT = frozenset({1205, 1213})
-_DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 3955})
-
+_KINDS: dict[type[ServerError], frozenset[int]] = {
+    LostConnection: frozenset({0, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2055, 4031}),
+    LockConflict: frozenset({1205, 1213}),
+    AccessDenied: frozenset({1044, 1045, 1142, 1143, 1227, 1370, 3955}),
+}
+_PREVENTED = 1290
 
 # What kill_all() ends.
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -304,17 +306,15 @@ class _DriverErrors:
             raise _translate(error, self._server) from error
 
 
-def _translate(error: BaseException, server: str) -> ServerError:
+def _translate(error: BaseException, server: str) -> ReplError:
     number, text = 0, str(error)
     if len(error.args) > 1 and isinstance(error.args[0], int):
         number, text = error.args[0], str(error.args[1])
-    if number in _LOST or isinstance(error, (pymysql.err.InterfaceError, OSError)):
+    if isinstance(error, (pymysql.err.InterfaceError, OSError)):
         return LostConnection(number, text, server)
-    if number in _LOCK_CONFLICT:
-        return LockConflict(number, text, server)
-    if number in _DENIED:
-        return AccessDenied(number, text, server)
-    return ServerError(number, text, server)
+    if number == _PREVENTED and "read" in text:  # --read-only, --super-read-only
+        return BecameReadOnly(server)
+    return next((kind for kind, numbers in _KINDS.items() if number in numbers), ServerError)(number, text, server)
 
 
 def connect(endpoint: Endpoint, role: str) -> Session:

@@ -21,7 +21,7 @@ import secrets
 import typing as t
 
 from . import sqltext
-from .errors import LockConflict, LostConnection, ReplError, ServerError
+from .errors import BecameReadOnly, LockConflict, LostConnection, ReplError, ServerError
 from .rewrite import is_timestamp
 from .schema import Column, Table
 from .session import IDLE, LOCKED_IDLE, Session
@@ -165,6 +165,9 @@ class Shadow:
     def _make(self) -> None:
         if self._session.dialect.is_mariadb:
             self._session.execute(f"CREATE TEMPORARY TABLE {self._logged_name} {self._definition}")
+            # Where it is read_only, the creation was not logged, and nothing that is done with the table will be (measured).
+            if self._session.scalar("SELECT @@GLOBAL.read_only") != "0":
+                raise BecameReadOnly(self._session.name, "MariaDB logs no repair then")
             self._unlogged(f"ALTER TABLE {self._logged_name} RENAME TO {self._name}", _IDLE)
         else:
             self._unlogged(f"CREATE TEMPORARY TABLE {self._name} {self._definition}", _IDLE)

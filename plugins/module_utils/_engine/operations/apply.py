@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from .. import adopt, downstream, journal, present
 from ..copies import repair_copies
 from ..errors import LostConnection, ReplError, ServerError, TableProblem, Undecided
+from ..fence import errant_gtids, errant_since
 from ..outcome import TableRepair
 from ..plan import TablePlan
 from ..policy import policy_of
@@ -32,7 +33,8 @@ class Applied:
     """What became of the plans.
 
     ``problems``: what kept a table from being repaired whole, by its name. ``verified``: every row of the plans was seen
-    equal on both servers. ``left_behind``: what could not be put back on servers, in words.
+    equal on both servers. ``left_behind``: what could not be put back on servers, in words. ``errant_gtids``: what others wrote
+    to a plain replica meanwhile.
     """
 
     changes: Changes
@@ -40,6 +42,7 @@ class Applied:
     verified: bool
     undo_file: str
     left_behind: Sequence[str]
+    errant_gtids: str = ""
 
 
 def apply_plans(run: Run, plans: Sequence[TablePlan], by_rows: ByRows) -> Applied:
@@ -50,6 +53,7 @@ def apply_plans(run: Run, plans: Sequence[TablePlan], by_rows: ByRows) -> Applie
     pair, repair = run.pair, run.repair
     source, target = run.connections.source, run.connections.target
     parts = [rows for plan in plans for rows in (plan.adopted, plan.changes) if rows]
+    errant = errant_gtids(source, target, pair)
     run.meter.begin(REPAIR, len(parts), sum(map(len, parts)))
     with ExitStack() as stack:
         left_behind = [by_rows.problems]
@@ -67,7 +71,11 @@ def apply_plans(run: Run, plans: Sequence[TablePlan], by_rows: ByRows) -> Applie
             work.table(plan, given.get(plan.table.name, TableRepair(verified=True)))
     # Left behind is known only now that the stack has unwound.
     told = tuple(itertools.chain.from_iterable(left_behind))
-    return Applied(work.changes, work.problems, work.verified and not work.problems, writer.path, told)
+    try:
+        new = errant_since(source, target, pair, errant)
+    except ServerError:  # what was done must be told all the same
+        new = ""
+    return Applied(work.changes, work.problems, work.verified and not work.problems, writer.path, told, new)
 
 
 @dataclass

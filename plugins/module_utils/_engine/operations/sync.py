@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import replace
 
 from .. import adopt, downstream, planfile, present
-from ..causes import unexplained
+from ..causes import unexplained, written_meanwhile
 from ..errors import Refusal, ReplError, TableProblem, Undecided
 from ..examine import Examination
 from ..hazards import INFO, Hazard
@@ -151,6 +151,7 @@ def _applied(report: SyncReport, applied: Applied) -> SyncReport:
     return replace(
         report,
         tables=tables,
+        hazards=(*report.hazards, *written_meanwhile(applied.errant_gtids)),
         in_sync=in_sync,
         changed=done.total > 0,
         changes=done,

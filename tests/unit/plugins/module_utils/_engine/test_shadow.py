@@ -60,6 +60,7 @@ class FakeSession:
         self.shown = "CREATE TEMPORARY TABLE `film` (...)"
         self.failing = failing or {}
         self.closed = False
+        self.read_only = "0"
 
     def execute(self, sql):
         self.said.append(sql)
@@ -76,6 +77,10 @@ class FakeSession:
     def record(self, _sql):
         self.said.append("assert")
         return {"Table": "film", "Create Table": self.shown}
+
+    def scalar(self, sql):
+        self.said.append(sql)
+        return self.read_only
 
     def variables(self, _names):
         return {"sql_require_primary_key": "ON"}
@@ -116,6 +121,7 @@ def test_mariadb():
     assert session.said == [
         "USE `shop`",
         f"CREATE TEMPORARY TABLE {name} {DEFINITION}",
+        "SELECT @@GLOBAL.read_only",
         "SET SESSION sql_log_bin = 0",
         f"ALTER TABLE {name} RENAME TO `film`",
         "SET SESSION sql_log_bin = 1, SESSION wait_timeout = 100",
