@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 
 import pymysql
@@ -15,6 +16,7 @@ from integration_engine.support import image, servers
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import (
     adopt,
     catalog,
+    fingerprint,
     journal,
     multiset,
     options,
@@ -25,7 +27,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import
     session,
 )
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.lanes import Lane
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync, undo
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, sync, undo
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
 
@@ -168,6 +170,96 @@ def test_an_undo_looks_again_before_it_commits(pairs, fresh_database, tmp_path, 
         # Of a table without a key the row that goes and the one that comes are two.
         assert left == waited[0] or (not key and what == "altered row")
         assert pair.links_healthy()
+
+
+@pytest.mark.parametrize("what", ["a trigger", "a column"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_an_undo_without_transactions_looks_again_under_its_lock(pairs, fresh_database, tmp_path, flavor, what, monkeypatch):
+    """What comes between its plan and its lock: nothing that it writes could be rolled back."""
+    pair = pairs(flavor, options={"myisam_recover_options": "BACKUP,FORCE"})
+    statement = {
+        "a trigger": "CREATE TRIGGER meanwhile AFTER UPDATE ON t FOR EACH ROW INSERT INTO log VALUES (NEW.id)",
+        "a column": "ALTER TABLE t ADD COLUMN more int DEFAULT 5",
+    }[what]
+    with fresh_database(pair) as database:
+        table = "CREATE TABLE t (id int PRIMARY KEY, v int) ENGINE=MyISAM"
+        create = [table, "INSERT INTO t VALUES (1, 1), (2, 2)", "CREATE TABLE log (id int) ENGINE=MyISAM"]
+        fill(pair, database, create, ["UPDATE t SET v = 7 WHERE id = 1", "DELETE FROM t WHERE id = 2"])
+        undo_file = run(pair, database, tmp_path).undo_file
+        prepare, left = rewind.prepare, []
+
+        def prepared(*arguments):
+            pair.a.execute(statement, database=database)
+            left.append(image(pair.a, database))
+            prepare(*arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(rewind, "prepare", prepared)
+            result = undo.run(servers(pair), undo_file, undo_dir=str(tmp_path))
+        assert (result.failed, {row.reason for row in result.refused}) == (True, {"schema_changed"}), result.message
+        pair.wait()
+        assert [image(server, database) for server in (pair.a, pair.b)] == left * 2
+        assert pair.links_healthy()
+
+
+@pytest.mark.parametrize("way", ["undo", "adopt"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_what_is_written_as_planned_has_its_plan_on_disk(pairs, fresh_database, tmp_path, flavor, way, monkeypatch):
+    """The flush at the end of a plan (law 9): what is locked and found as planned is not journaled once more."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        create = ["CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t VALUES (1, 1)"]
+        fill(pair, database, create, ["INSERT INTO t VALUES (5, 5)"])
+        undo_file = run(pair, database, tmp_path).undo_file if way == "undo" else ""
+        pair.b.execute("INSERT INTO t VALUES (7, 7)", database=database, logged=False)
+        on_disk, synced, fsync = [], {}, journal.os.fsync
+
+        def flushed(descriptor):
+            fsync(descriptor)
+            found = os.fstat(descriptor)
+            synced[found.st_ino] = found.st_size
+
+        def watched(write):
+            def written(*arguments):
+                (path,) = (tmp_path / "watched").iterdir()
+                assert synced[path.stat().st_ino] == path.stat().st_size
+                on_disk.extend((entry.key, entry.before, entry.after) for entry in journal.read(str(path)).entries())
+                return write(*arguments)
+
+            return written
+
+        with monkeypatch.context() as patched:
+            patched.setattr(journal.os, "fsync", flushed)
+            if way == "undo":
+                patched.setattr(putback._Rows, "_write", watched(putback._Rows._write))
+                result = undo.run(servers(pair), undo_file, undo_dir=str(tmp_path / "watched"))
+                assert on_disk == [((b"5",), None, (b"5", b"5"))]
+            else:
+                patched.setattr(adopt._Run, "_write", watched(adopt._Run._write))
+                result = run(pair, database, tmp_path / "watched", extra_rows="adopt")
+                assert on_disk == [((number,), None, (number, number)) for number in (b"5", b"7")]
+        assert result.verified, result.message
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_an_answer_that_cannot_be_costs_its_table_alone(pairs, fresh_database, flavor, monkeypatch):
+    """Rows that fall into no group would be compared by nobody (law 4)."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        rows = ", ".join(f"('k{number}', {number})" for number in range(500))
+        tables = {"long": "varchar(9)", "short": "varchar(9)"}
+        create = [f"CREATE TABLE `{name}` (k {key} PRIMARY KEY, v int)" for name, key in tables.items()]
+        values = [f"INSERT INTO `long` VALUES {rows}", "INSERT INTO short VALUES ('a', 1)"]
+        fill(pair, database, [*create, *values], ["UPDATE `long` SET v = 0 WHERE k = 'k7'", "UPDATE short SET v = 0"])
+        bucket = fingerprint.Fingerprint._bucket
+        with monkeypatch.context() as patched:
+            patched.setattr(fingerprint.Fingerprint, "_bucket", lambda self, many: f"{bucket(self, many)} + {many - 1}")
+            found = checksum.run(servers(pair), options.Selection(databases=(database,)), options.Pace(), 1)
+        assert [(table.table, table.status, table.reason) for table in found.tables] == [
+            ("long", "error", "impossible_answer"),
+            ("short", "drift", None),
+        ]
+        assert not found.in_sync
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)

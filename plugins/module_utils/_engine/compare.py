@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from . import cuts
 from .crew import Hands
 from .cuts import Cut, Cuts
+from .errors import TableProblem
 from .fingerprint import BucketSum, Fingerprint
 from .keyspace import KeyRange
 from .pace import ChunkSizer, StripSizer
@@ -80,7 +81,7 @@ def compare(
 
     ``larger``: the scout on the server with more rows; ``estimate``: about how many it has. ``may_go_on`` is asked
     before each chunk and returns when it may begin. ``lower``: begin after this key. Raises what ``may_go_on``
-    raises, and ServerError: a read that failed is never taken for the end of the data.
+    raises, and ServerError: a read that failed is never taken for the end of the data; TableProblem ``impossible_answer``.
     """
     return _Comparison(hands, larger, fingerprint, ChunkSizer(chunk_time)).run(estimate, may_go_on, lower)
 
@@ -151,7 +152,12 @@ class _Comparison:
         found = self._fingerprint.scan(session, strips[0], buckets)
         sums = [found.pop(bucket, _NOTHING) for bucket in range(buckets)]
         if found:
-            raise AssertionError(f"rows fell into no bucket of 0 to {buckets - 1}: {sorted(found)}")
+            raise TableProblem(
+                "impossible_answer",
+                f"{self._fingerprint.space.table.name}: {session.name} put rows of a chunk into the groups {sorted(found)}, and"
+                f" was asked for 0 to {buckets - 1}: what it says of this table is not to be relied on.",
+                "This is never expected; please report it, with the server's version and the table's definition.",
+            )
         return sums
 
     def _judge(self, reading: _Reading, cutter: Cuts) -> t.Iterator[Chunk]:
