@@ -17,7 +17,7 @@ from integration_engine.support import REPAIR_GRANTS, account, assert_repaired, 
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import catalog, options, report, shadow, topology
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, ServerError
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import info, sync
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import info, sync, undo
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.session import connect
 from sandbox import Server, Topology, co_masters
 
@@ -226,3 +226,45 @@ def test_an_applier_that_wants_keys(tmp_path: Path, flavor: str) -> None:
         pair.a.execute(["SET SESSION binlog_format = 'STATEMENT'", "DELETE FROM shop.t WHERE v = 77"])
         assert stopped(pair.b)
         assert int(pair.b.replica_status()["Last_SQL_Errno"]) == 1175
+
+
+@pytest.mark.parametrize("below", ["a", "b"])
+@pytest.mark.parametrize("flavor", ["mariadb-10.11", "mysql-9"])
+def test_another_replica_that_wants_keys(tmp_path: Path, flavor: str, below: str) -> None:
+    """One of the source, or of a target that logs statements: it gets those of the repair, and would stop (law 10)."""
+    with co_masters(flavor, "STATEMENT") as pair:
+        pair.a.execute(["CREATE DATABASE shop", "CREATE TABLE shop.t (v INT)", "INSERT INTO shop.t VALUES (1), (2)"])
+        replica = pair.add_replica(of=getattr(pair, below), name="c")
+        pair.wait()
+        good = image(pair.a, "shop")
+        restart = ("STOP ALL SLAVES", "START ALL SLAVES") if replica.family == "mariadb" else ("STOP REPLICA", "START REPLICA")
+        replica.execute(["SET GLOBAL sql_safe_updates = ON", *restart])
+        pair.b.execute("DELETE FROM shop.t WHERE v = 1", logged=False)
+        spoilt = image(pair.b, "shop")
+        with pytest.raises(Refusal, match=str(replica.port)) as refused:
+            repair(pair, tmp_path)
+        assert refused.value.code == "safe_updates"
+        assert image(pair.b, "shop") == spoilt
+        replica.execute(["SET GLOBAL sql_safe_updates = OFF", *restart])
+        assert repair(pair, tmp_path).verified
+        assert_repaired(pair, "shop", good)
+        assert image(replica, "shop") == good
+
+
+@pytest.mark.parametrize("flavor", ["mariadb-10.11", "mysql-9"])
+def test_an_undo_on_a_target_that_wants_keys(tmp_path: Path, flavor: str) -> None:
+    """It is logged as row changes there, which take none."""
+    with co_masters(flavor, "MIXED") as pair:
+        pair.a.execute(["CREATE DATABASE shop", "CREATE TABLE shop.t (v INT)", "INSERT INTO shop.t VALUES (1), (2)"])
+        pair.wait()
+        pair.b.execute("INSERT INTO shop.t VALUES (3), (3)", logged=False)
+        old = image(pair.b, "shop")
+        done = repair(pair, tmp_path)
+        restart = ("STOP ALL SLAVES", "START ALL SLAVES") if pair.b.family == "mariadb" else ("STOP REPLICA", "START REPLICA")
+        pair.b.execute(["SET GLOBAL sql_safe_updates = ON", *restart])
+        assert undo.run(servers(pair), str(done.undo_file), undo_dir=str(tmp_path)).verified
+        back = undo.run(servers(pair), str(next(tmp_path.glob("undo-*"))), undo_dir=str(tmp_path))
+        assert back.verified
+        pair.wait()
+        assert image(pair.a, "shop") == image(pair.b, "shop") != old
+        assert pair.links_healthy()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 import pytest
-from integration_engine.support import image, servers
+from integration_engine.support import CHECK_GRANTS, PASSWORD, image, servers
 from integration_engine.test_downstream import mode
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
@@ -43,9 +43,9 @@ def repaired(flavor, undo_dir, binlog_format="ROW", below="", key="PRIMARY KEY")
         yield pair, replica, old, done.undo_file
 
 
-def put_back(pair, path, undo_dir, **how):
+def put_back(pair, path, undo_dir, login=None, **how):
     """Run the undo."""
-    return undo.run(servers(pair), path, undo_dir=str(undo_dir), **how)
+    return undo.run(login or servers(pair), path, undo_dir=str(undo_dir), **how)
 
 
 @pytest.mark.parametrize("binlog_format", ["ROW", "MIXED", "STATEMENT"])
@@ -143,3 +143,60 @@ def test_what_is_not_known_is_refused_before_anything_is_changed(tmp_path, flavo
         assert refused.value.code == "downstream_replicas"
         assert image(pair.a, "d") == before
         assert list(tmp_path.iterdir()) == journals
+
+
+#: What docs/connections.md says that it takes besides the rights of a check: on the source's tables, on all of the source, on
+#: the target, on the replicas.
+BELOW = {
+    "mariadb": (["INSERT", "DELETE"], ["BINLOG ADMIN"], ["REPLICATION MASTER ADMIN"], ["REPLICATION SLAVE ADMIN"]),
+    "mysql": (["INSERT", "DELETE"], ["SESSION_VARIABLES_ADMIN"], ["REPLICATION SLAVE"], ["SYSTEM_VARIABLES_ADMIN"]),
+}
+
+
+def refusal_of(pair, path, undo_dir, **how):
+    """The code with which the whole undo, or every row of it, is refused; a grant is named."""
+    try:
+        done = put_back(pair, path, undo_dir, **how)
+    except Refusal as refusal:
+        code, message = refusal.code, str(refusal)
+    else:
+        (code,) = {row.reason for row in done.refused}
+        message = done.message
+        assert (done.failed, done.changed) == (True, False)
+    return code if "GRANT" in message.upper() else message
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_the_documented_rights_suffice_and_each_is_needed(tmp_path, flavor):
+    """With replicas of both servers; one right less is named, in check mode as well, and nothing is changed."""
+    with repaired(flavor, tmp_path, "MIXED", "b") as (pair, below, old, path):
+        sibling = pair.add_replica(of=pair.a, name="e")
+        family = pair.a.family
+        data, source, shows, applier = BELOW[family]
+        everywhere = [f"GRANT {', '.join(CHECK_GRANTS[family][1])} ON *.* TO u@'%'", "GRANT SELECT, TRIGGER ON d.* TO u@'%'"]
+        pair.a.execute([f"CREATE USER u@'%' IDENTIFIED BY '{PASSWORD}'", *everywhere])
+        pair.wait()
+        rights = [
+            *((pair.a, f"{right} ON d.*") for right in data),
+            *((pair.a, f"{right} ON *.*") for right in (*source, *shows)),
+            *((pair.b, f"{right} ON *.*") for right in shows),
+            *((replica, f"{right} ON *.*") for replica in (below, sibling) for right in applier),
+        ]
+        login = servers(pair, user="u", password=PASSWORD)
+        for server, right in rights:
+            server.execute(f"GRANT {right} TO u@'%'", logged=False)
+        good, journals = image(pair.a, "d"), set(tmp_path.iterdir())
+        for server, right in rights:
+            server.execute(f"REVOKE {right} FROM u@'%'", logged=False)
+            for apply in (False, True):
+                code = refusal_of(pair, path, tmp_path, login=login, apply=apply, downstream="idempotent")
+                assert code == ("downstream_unknown" if right.split(" ON")[0] in shows else "missing_grant"), right
+            assert set(tmp_path.iterdir()) == journals
+            server.execute(f"GRANT {right} TO u@'%'", logged=False)
+        assert image(pair.a, "d") == image(pair.b, "d") == good
+        done = put_back(pair, path, tmp_path, login=login, downstream="idempotent")
+        assert (done.verified, done.failed, done.message) == (True, False, None)
+        pair.wait()
+        for server in (pair.a, pair.b, below, sibling):
+            assert image(server, "d") == old, server
+            assert mode(server) == "STRICT"

@@ -191,13 +191,73 @@ def test_without_the_right_to_log_rows_a_table_with_triggers_on_the_target_is_re
         data, everywhere = CHECK_GRANTS[pair.a.family]
         with account(pair, [*data, "INSERT", "DELETE"], everywhere, database) as user:
             login = servers(pair, user=user, password=PASSWORD)
-            done = undo.run(login, path, undo_dir=str(tmp_path))
-            assert reasons(done) == {"missing_grant": 5}
+            for apply in (False, True):
+                done = undo.run(login, path, undo_dir=str(tmp_path), apply=apply)
+                assert (reasons(done), done.failed, done.changed) == ({"missing_grant": 5}, True, False)
             assert both(pair, database) == new
             pair.a.execute(f"GRANT {right} ON *.* TO '{user}'@'%'")
             pair.wait()
             assert undo.run(login, path, undo_dir=str(tmp_path)).verified
         both(pair, database)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS[:2])
+def test_the_rights_are_those_that_the_rows_take_and_check_mode_sees_them(pairs, fresh_database, tmp_path, flavor):
+    """Rows that go take DELETE; rows that come, INSERT; on MySQL, whoever locks a row must be able to change some."""
+    pair = pairs(flavor)
+    wanted = [
+        (EXTRA, ["INSERT", *(["DELETE"] if pair.a.family == "mysql" else [])]),
+        (DRIFT[:1], ["DELETE"]),
+        (DIFFERENT, ["INSERT", "DELETE"]),
+    ]
+    data, everywhere = CHECK_GRANTS[pair.a.family]
+    for drift, rights in wanted:
+        with fresh_database(pair) as database:
+            old, new, path = repaired(pair, database, tmp_path, FILM, drift)
+            journals = set(tmp_path.iterdir())
+            for lacking in rights:
+                fewer = [right for right in rights if right != lacking]
+                with account(pair, [*data, *fewer], everywhere, database) as user:
+                    for apply in (False, True):
+                        with pytest.raises(Refusal, match=f"GRANT {lacking} ON") as refused:
+                            undo.run(servers(pair, user=user, password=PASSWORD), path, undo_dir=str(tmp_path), apply=apply)
+                        assert refused.value.code == "missing_grant"
+            assert both(pair, database) == new
+            assert set(tmp_path.iterdir()) == journals
+            with account(pair, [*data, *rights], everywhere, database) as user:
+                login = servers(pair, user=user, password=PASSWORD)
+                assert undo.run(login, path, undo_dir=str(tmp_path), apply=False).changed
+                assert undo.run(login, path, undo_dir=str(tmp_path)).verified
+            assert both(pair, database) == old
+
+
+@pytest.mark.parametrize("binlog_format", ["ROW", "STATEMENT"])
+@pytest.mark.parametrize("engine", ["InnoDB", "MyISAM"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_new_rows_come_behind_those_that_were_put_back(pairs, fresh_database, tmp_path, flavor, engine, binlog_format):
+    """AUTO_INCREMENT follows, on both servers; a row that would use up most of it is left alone. Zero stays zero."""
+    pair = pairs(flavor, binlog_format, options=RECOVERS)
+    with fresh_database(pair) as database:
+        table = f"CREATE TABLE film (id int PRIMARY KEY AUTO_INCREMENT, v varchar(20)) ENGINE={engine}"
+        zero = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO'"
+        create = [zero, table, "INSERT INTO film VALUES (1, 'a'), (2, 'b')"]
+        drift = [zero, "INSERT INTO film VALUES (0, 'zero'), (-5, 'below'), (501, 'extra'), (2000000000, 'far')"]
+        old, new, path = repaired(pair, database, tmp_path, create, drift)
+        for apply in (False, True):
+            done = undo.run(servers(pair), path, undo_dir=str(tmp_path), apply=apply)
+            assert {(row.key, row.reason) for row in done.refused} == {("id=2000000000", "auto_increment")}
+            assert (done.changes.inserted + done.changes.deleted, done.failed) == (3, True)
+        left = both(pair, database)["film"]
+        assert left == [row for row in old["film"] if row[1] != b"far"]
+        assert len(new["film"]) == 2
+        pair.a.execute("INSERT INTO film (v) VALUES ('new'), ('new')", database=database)
+        numbers = sorted(int(row[0]) for row in both(pair, database)["film"])
+        assert numbers[:5] == [-5, 0, 1, 2, 501]
+        assert len(numbers) == 7
+        assert numbers[-1] < 600
+        # The target's own counter has followed its own row.
+        pair.b.execute("INSERT INTO film (v) VALUES ('new'), ('new')", database=database)
+        assert len(both(pair, database)["film"]) == 9
 
 
 # -- tables without transactions ---------------------------------------------------------------
@@ -228,8 +288,10 @@ def test_tables_without_transactions_on_either_side(pairs, fresh_database, tmp_p
         old, new, path = repaired(pair, database, tmp_path, ["DO 0"], drift)
         data, everywhere = CHECK_GRANTS[pair.a.family]
         with account(pair, [*data, "INSERT", "UPDATE", "DELETE"], everywhere, database) as user:
-            with pytest.raises(Refusal, match="LOCK TABLES"):
-                undo.run(servers(pair, user=user, password=PASSWORD), path, undo_dir=str(tmp_path))
+            for apply in (False, True):
+                with pytest.raises(Refusal, match="LOCK TABLES") as refused:
+                    undo.run(servers(pair, user=user, password=PASSWORD), path, undo_dir=str(tmp_path), apply=apply)
+                assert refused.value.code == "missing_grant"
             assert both(pair, database) == new
             pair.a.execute(f"GRANT LOCK TABLES ON `{database}`.* TO '{user}'@'%'")
             pair.wait()

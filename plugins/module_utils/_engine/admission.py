@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from . import grants, sqltext
-from .downstream import others_get_real_writes
+from .downstream import get_real_writes
 from .errors import TableProblem
 from .footprint import written_by
 from .schema import Table, TableName, column_order
@@ -80,7 +80,7 @@ def admit(
         ),
         (
             "downstream_replicas",
-            downstream != "idempotent" and others_get_real_writes(pair),
+            downstream != "idempotent" and any(get_real_writes(source, target, pair)),
             "would be repaired by row changes, on which other replicas of both servers may stop (error 1062 or 1032)",
             "Set 'downstream: idempotent', or detach them for the time of the repair.",
         ),

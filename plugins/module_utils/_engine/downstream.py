@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import typing as t
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .errors import ConnectError, Refusal, ServerError
 from .facts import Replica, ServerFacts, read_facts, read_replicas
@@ -35,6 +35,9 @@ from .topology import Pair, leads_to
 # Seconds to wait for a replica that is only asked.
 _SECONDS = 2
 
+# What to do without the right to set the mode.
+_OTHERWISE = "leave 'downstream' at 'refuse'"
+
 
 def is_harmless(target: ServerFacts) -> bool:
     """Whether replicas below the target cannot be broken by a repair."""
@@ -42,16 +45,14 @@ def is_harmless(target: ServerFacts) -> bool:
 
 
 def get_real_writes(source: Session, target: Session, pair: Pair) -> t.Iterator[tuple[Session, ServerFacts, tuple[Replica, ...]]]:
-    """Servers with replicas besides the pair's own two that get what is written to a real table of the source, with these."""
+    """Servers with replicas besides the pair's own two that get what is written to a real table of the source, with these.
+
+    None: such a write reaches the target alone.
+    """
     if pair.target_replicas and pair.target.log_replica_updates:
         yield target, pair.target, pair.target_replicas
     if pair.source_replicas:
         yield source, pair.source, pair.source_replicas
-
-
-def others_get_real_writes(pair: Pair) -> bool:
-    """Whether other replicas than the target get what is written to a real table of the source."""
-    return bool(pair.source_replicas or (pair.target_replicas and pair.target.log_replica_updates))
 
 
 def refuse_undo(source: Session, target: Session, pair: Pair, downstream: str) -> None:
@@ -66,33 +67,54 @@ def refuse_undo(source: Session, target: Session, pair: Pair, downstream: str) -
                 f"the account may not see which replicas hang below {session.name}; an undo could stop them.",
                 f"Run on the {session.role}: GRANT PROCESS ON *.* to the account.",
             )
-    found = [
-        f"below the {session.role}: {', '.join(map(str, replicas))}"
-        for session, _its_facts, replicas in get_real_writes(source, target, pair)
-    ]
+    found = list(get_real_writes(source, target, pair))
     if found and downstream != "idempotent":
+        listed = "; ".join(
+            f"below the {session.role}: {', '.join(map(str, replicas))}" for session, _its_facts, replicas in found
+        )
         raise Refusal(
             "downstream_replicas",
-            f"other replicas get what an undo writes ({'; '.join(found)}); one whose rows are not just the source's would stop"
-            " with error 1062 or 1032.",
+            f"other replicas get what an undo writes ({listed}); one whose rows are not just the source's would stop with error"
+            " 1062 or 1032.",
             "Set 'downstream: idempotent', or detach them for the time of the undo.",
         )
 
 
-def row_only(
-    source: Session, facts: ServerFacts, replicas: t.Iterable[Replica] | None
-) -> tuple[tuple[Replica, ApplierRules], ...]:
-    """Replicas that stop on logged statements (MySQL), of those that can be asked: with the server's login, where they say."""
-    found: list[tuple[Replica, ApplierRules]] = []
-    for replica in replicas or () if source.dialect.has_applier_rules else ():
+def refuse_unsettable(source: Session, target: Session, pair: Pair) -> None:
+    """Raise what idempotent() would for those who get real writes of the source, as far as looking tells; for check mode."""
+    with ExitStack() as sessions:
+        for session, facts, replicas in get_real_writes(source, target, pair):
+            for replica in replicas:
+                _open(sessions, session, facts, replica)[0].refuse_unsettable(_OTHERWISE)
+
+
+@dataclass(frozen=True)
+class Picky:
+    """Replicas of a server that may stop on the statements of a repair, of those that could be asked.
+
+    ``row_only``: they take row changes only (MySQL), or check an account's rights; ``safe_updates``: new sessions there, an
+    applier's too, refuse a DELETE or UPDATE for which they use no key.
+    """
+
+    row_only: tuple[tuple[Replica, ApplierRules], ...] = ()
+    safe_updates: tuple[Replica, ...] = ()
+
+
+def ask(upstream: Session, facts: ServerFacts, replicas: t.Iterable[Replica] | None) -> Picky:
+    """Ask the replicas of a server, with its login, at the addresses they report."""
+    row_only: list[tuple[Replica, ApplierRules]] = []
+    safe_updates: list[Replica] = []
+    for replica in replicas or ():
         if not (replica.host and replica.port):
             continue
-        address = replace(source.endpoint.at(replica.host, replica.port), connect_timeout=_SECONDS)
-        with suppress(ConnectError, ServerError), connect(address, "replica below the source") as session:
+        address = replace(upstream.endpoint.at(replica.host, replica.port), connect_timeout=_SECONDS)
+        with suppress(ConnectError, ServerError), connect(address, f"replica below the {upstream.role}") as session:
+            if session.variables(("sql_safe_updates",)).get("sql_safe_updates") == "ON":
+                safe_updates.append(replica)
             links = [link for link in read_links(session) if leads_to(link, facts)]
             rules = [read_applier_rules(session, link.channel) for link in links]
-            found += [(replica, rule) for rule in rules if rule.row_format_only or rule.checked_account]
-    return tuple(found)
+            row_only += [(replica, rule) for rule in rules if rule.row_format_only or rule.checked_account]
+    return Picky(tuple(row_only), tuple(safe_updates))
 
 
 @contextmanager
@@ -111,7 +133,7 @@ def idempotent(target: Session, facts: ServerFacts, replicas: t.Iterable[Replica
         relaxed: list[tuple[Applier, Link]] = []
         try:
             for applier, link in all_below:
-                applier.set(IDEMPOTENT, "leave 'downstream' at 'refuse'")
+                applier.set(IDEMPOTENT, _OTHERWISE)
                 relaxed.append((applier, link))
             yield problems
         finally:

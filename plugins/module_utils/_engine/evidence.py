@@ -39,7 +39,8 @@ class Evidence:
     ``repair``: judge for a repair instead of a comparison. No ``databases``: all that the account may read.
     ``errant_gtids``: what the target has executed and the source has not, as MySQL writes it. ``logging_refused``: the
     source's own words where it does not let the session log statements. ``row_only_siblings``: other replicas of the source
-    that stop on logged statements, as far as they could be asked.
+    that stop on logged statements, ``safe_updates_below``: other replicas of both servers that get these and refuse those for
+    which they use no key; as far as they could be asked.
     """
 
     pair: Pair
@@ -55,6 +56,7 @@ class Evidence:
     source_writes: tuple[str, ...] = ()
     allow_triggers: bool = False
     row_only_siblings: tuple[tuple[Replica, ApplierRules], ...] = ()
+    safe_updates_below: tuple[Replica, ...] = ()
     source_traces: Traces = field(default_factory=Traces)
     target_traces: Traces = field(default_factory=Traces)
 

@@ -68,6 +68,16 @@ class Grants:
         # A partial revoke takes a global right away for one database; a right on the database itself stays.
         return any(not right.revoked and not (revoked and right.database == "*") for right in matching)
 
+    def may(self, privilege: str, database: str, table: str) -> bool:
+        """Whether the account holds a right on a table, or on columns of it, be it all of them or not."""
+        on_columns = (privilege in right.on_columns for right in self.rights if self._covers(right, database, table))
+        return self.has(privilege, database, table) or any(on_columns)
+
+    def statement(self, privileges: Iterable[str], database: str) -> str:
+        """The GRANT statement for rights on a database."""
+        ((_name, scope),) = self._scopes((database,))
+        return self._grant(privileges, scope)
+
     def databases(self, privilege: str) -> tuple[str, ...]:
         """Database patterns, system databases left out, on which the account holds a privilege; ``*`` for everywhere."""
         wanted = frozenset(privilege.split("|")) | _ALL

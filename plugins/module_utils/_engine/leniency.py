@@ -15,6 +15,7 @@ from __future__ import annotations
 import typing as t
 from contextlib import contextmanager
 
+from . import grants
 from .errors import AccessDenied, Refusal, ReplError
 from .fence import fence
 from .journal import Identity, Writer, left_lenient, note_strict
@@ -42,11 +43,20 @@ class Applier:
         try:
             self._session.execute(f"SET GLOBAL {self.variable} = '{mode}'")
         except AccessDenied as exc:
-            raise Refusal(
-                "missing_grant",
-                f"{self._session.name}: the account may not set {self.variable}: {exc.message}.",
-                f"GRANT {self._session.dialect.applier_privilege.split('|')[0]} ON *.* to the account there, or {otherwise}.",
-            ) from exc
+            raise self._may_not(otherwise, f": {exc.message}") from exc
+
+    def refuse_unsettable(self, otherwise: str) -> None:
+        """Raise Refusal ``missing_grant`` if set() will, as far as the account's rights tell."""
+        rights = grants.read(self._session)
+        if not (rights.unparsed or rights.has(self._session.dialect.applier_privilege)):
+            raise self._may_not(otherwise)
+
+    def _may_not(self, otherwise: str, words: str = "") -> Refusal:
+        return Refusal(
+            "missing_grant",
+            f"{self._session.name}: the account may not set {self.variable}{words}.",
+            f"GRANT {self._session.dialect.applier_privilege.split('|')[0]} ON *.* to the account there, or {otherwise}.",
+        )
 
     def restore(self, upstream: Session, link: Link, timeout: float) -> t.Iterator[str]:
         """Wait until the upstream's changes have arrived and set STRICT; yields what went wrong.

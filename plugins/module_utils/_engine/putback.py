@@ -27,7 +27,7 @@ from .errors import AccessDenied, LockConflict, LostConnection, Refusal, ReplErr
 from .keyspace import KeySpace
 from .modified import records_of_update, rows_modified
 from .multiset import Rows
-from .returns import Way
+from .returns import Way, log_rows
 from .schema import Key, Table
 from .session import Row, Session
 from .spool import row_bytes
@@ -90,16 +90,8 @@ def prepare(session: Session, table: Table, way: Way) -> None:
     if session.dialect.is_mariadb:
         session.execute("SET SESSION check_constraint_checks = 0")
     rewrite.be_logged(session)
-    if way.as_rows and session.scalar("SELECT @@SESSION.binlog_format") != "ROW":
-        try:
-            session.execute("SET SESSION binlog_format = 'ROW'")
-        except AccessDenied as exc:
-            raise TableProblem(
-                "missing_grant",
-                f"{table.name} must be logged as row changes, because of triggers or of replicas besides the target, which the"
-                f" account may not choose: {exc.message}.",
-                "Grant it what a repair needs (docs/connections.md), or set binlog_format=ROW on the source.",
-            ) from exc
+    if way.as_rows:
+        log_rows(session, table)
     session.execute(f"USE {sqltext.quote_name(table.name.database)}")
 
 

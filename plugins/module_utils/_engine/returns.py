@@ -23,10 +23,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import grants
 from .admission import runs_triggers_for_rows
 from .confirm import DIFFERENT, EXTRA, MISSING
-from .downstream import others_get_real_writes
-from .errors import TableProblem
+from .downstream import get_real_writes
+from .errors import AccessDenied, Refusal, TableProblem
 from .footprint import written_by
 from .locks import refuse_fragile
 from .schema import Table
@@ -58,7 +59,7 @@ def way_back(
     pair: Pair,
     allow_triggers: bool,
 ) -> Way:
-    """Choose how ``changes`` are written. Raises TableProblem where they must not be, ServerError."""
+    """Choose how ``changes`` are written. Raises TableProblem where they must not be, Refusal ``missing_grant``, ServerError."""
     for where, each in (("source", table), ("target", target_table)):
         if not each.is_transactional and not (each.is_lockable and table.key):
             raise TableProblem(
@@ -85,8 +86,10 @@ def way_back(
     if events & ours:
         written_by(source, table.name)  # raises where something would survive a rollback
     # Replicas besides the target are in IDEMPOTENT mode by now, which passes over row changes alone (downstream.py).
-    others = others_get_real_writes(pair)
-    as_rows = others or bool(events & (ours | theirs))
+    others = any(get_real_writes(source, target, pair))
+    # Its applier, a new session, stops on a logged DELETE or UPDATE for which it uses no key.
+    careful = target.variables(("sql_safe_updates",)).get("sql_safe_updates") == "ON"
+    as_rows = others or careful or bool(events & (ours | theirs))
     if others and not table.key:
         raise TableProblem(
             "downstream_replicas",
@@ -94,13 +97,55 @@ def way_back(
             "Detach them for the time of the undo, or add a primary key.",
         )
     if as_rows and pair.target.stops_on_rows:
+        why = "replicas besides the target" if others else "its sql_safe_updates" if careful else "triggers"
         raise TableProblem(
             "row_not_logged",
-            f"{table.name} must be logged as row changes, because of {'replicas besides the target' if others else 'triggers'};"
-            " the target has binlog_format=STATEMENT and would stop on them (error 1666).",
+            f"{table.name} must be logged as row changes, because of {why}; the target has binlog_format=STATEMENT and would stop"
+            " on them (error 1666).",
             "Run on the target: STOP REPLICA; SET GLOBAL binlog_format='ROW'; START REPLICA.",
         )
+    # MySQL locks rows only for those who may change some.
+    to_lock = {"LOCK TABLES"} if singly else set() if source.dialect.is_mariadb else {"DELETE|UPDATE|LOCK TABLES"}
+    _refuse_without_rights(source, table, events | to_lock)
+    if as_rows and log_rows(source, table):
+        source.execute("SET SESSION binlog_format = DEFAULT")
     return Way(singly, updates, as_rows, bool(events & ours))
+
+
+def log_rows(session: Session, table: Table) -> bool:
+    """Let a session log row changes; whether it would have logged anything else.
+
+    Raises TableProblem ``missing_grant``, ServerError.
+    """
+    if session.scalar("SELECT @@SESSION.binlog_format") == "ROW":
+        return False
+    try:
+        session.execute("SET SESSION binlog_format = 'ROW'")
+    except AccessDenied as exc:
+        raise TableProblem(
+            "missing_grant",
+            f"{table.name} must be logged as row changes, because of triggers, of sql_safe_updates on the target or of"
+            f" replicas besides it, which the account may not choose: {exc.message}.",
+            "Grant it what a repair needs (docs/connections.md), or set binlog_format=ROW on the source.",
+        ) from exc
+    return True
+
+
+def _refuse_without_rights(source: Session, table: Table, wanted: set[str]) -> None:
+    """Raise Refusal ``missing_grant`` if the account may not write the table so; ``wanted``: the rights that it takes.
+
+    Asked before anything is written, and where nothing will be: in check mode.
+    """
+    rights = grants.read(source)
+    name = table.name
+    lacking = sorted({each.split("|")[0] for each in wanted if not rights.may(each, name.database, name.table)})
+    if lacking and not rights.unparsed:
+        raise Refusal(
+            "missing_grant",
+            f"an undo writes to the real tables of the source, which {rights.account} may not: it lacks {', '.join(lacking)} on"
+            f" {name}{', which is locked as a whole while its rows are put back' if 'LOCK TABLES' in wanted else ''}.",
+            f"Run on the source, for the time of the undo: {rights.statement(lacking, name.database)}.",
+        )
 
 
 def _events(kinds: set[str], of_different: set[str]) -> set[str]:

@@ -88,17 +88,18 @@ def _shadow_refused(evidence: Evidence) -> Iterator[Hazard]:
 
 
 def _safe_updates(evidence: Evidence) -> Iterator[Hazard]:
+    careful = [evidence.pair.target.name] if evidence.target_traces.safe_updates else []
+    careful += [f"the replica {replica}" for replica in evidence.safe_updates_below]
     by_statements = evidence.method != "row" or evidence.source_writes
-    if evidence.repair and by_statements and evidence.target_traces.safe_updates:
-        target = evidence.pair.target
+    if evidence.repair and by_statements and careful:
         message = (
-            f"{target.name} has sql_safe_updates=ON: its applier stops (error 1175) on a statement of the repair for which it"
-            " uses no key."
+            f"{', '.join(careful)}: sql_safe_updates is ON there, so the applier stops (error 1175) on a statement of the repair"
+            " for which it uses no key."
         )
-        remedy = "For the time of the repair run on the target: SET GLOBAL sql_safe_updates=OFF, and restart its applier."
+        remedy = "For the time of the repair run there: SET GLOBAL sql_safe_updates=OFF, and restart the applier."
         if not evidence.source_writes:
             remedy += " Or set 'method: row'."
-        yield Hazard("safe_updates", BLOCKER, "target", message, remedy)
+        yield Hazard("safe_updates", BLOCKER, "target" if evidence.target_traces.safe_updates else "link", message, remedy)
 
 
 def _statement_logging_refused(evidence: Evidence) -> Iterator[Hazard]:

@@ -20,6 +20,7 @@ from .entries import Entry, JournaledTable
 from .errors import LostConnection, ReplError, ServerError, TableProblem
 from .multiset import Rows
 from .plan import TablePlan
+from .proof import Counter, read_counter
 from .returns import Way, way_back
 from .schema import Table, TableName
 from .session import Row, Session
@@ -36,8 +37,8 @@ _TOLD = 1000
 class RefusedRow:
     """A row that was not put back.
 
-    ``reason`` is a stable code: changed_since, unique_collision, schema_changed, triggers, no_key, not_undone, or one that
-    keeps the whole table from being undone.
+    ``reason`` is a stable code: changed_since, unique_collision, auto_increment, schema_changed, triggers, no_key, not_undone,
+    or one that keeps the whole table from being undone.
     """
 
     table: str
@@ -92,6 +93,7 @@ class Takeback:
         self._definitions = dict(_definitions(source, {table.name for table in old.tables.values()}))
         databases = sorted({table.name.database for table in old.tables.values()})
         self._ours, self._theirs = (read_tables(session, databases) for session in (source, target))
+        self._counter: Counter | None = None  # of the present table
         self.refusals = Refusals()
 
     def returns(
@@ -111,6 +113,7 @@ class Takeback:
                 name, why = str(described.name), (exc.code, _why(exc))
                 self.refusals.add(RefusedRow(name, _shown(entry), *why) for entry in self._old.entries(described))
                 continue
+            self._counter = read_counter(self._source, table)
             changes = self._changes(table, described, batch_rows, reached)
             try:
                 if changes:
@@ -141,6 +144,8 @@ class Takeback:
             if (ours if entry.on_source else theirs).get(entry.key) == entry.before:
                 continue  # never changed, or put back already
             if ours.get(entry.key) == theirs.get(entry.key) == entry.after:
+                if self._would_jump(table, entry):
+                    continue
                 kind = EXTRA if entry.before is None else MISSING if entry.after is None else DIFFERENT
                 # The way back as a difference: ``target`` is what both servers have, ``source`` what they will have.
                 yield Difference(kind, entry.key, entry.before, entry.after)
@@ -157,11 +162,25 @@ class Takeback:
             if theirs.get(entry.digest, 0) == before:
                 continue
             if ours.get(entry.digest, 0) == theirs.get(entry.digest, 0) == after:
+                if before > after and self._would_jump(table, entry):
+                    continue
                 kind = MISSING if before > after else EXTRA
                 both = (entry.key if before else None, entry.key if after else None)
                 yield Difference(kind, entry.key, *both, before, after, entry.digest)
             else:
                 self.refusals.add([refused(table, entry.key, "changed_since", _CHANGED_SINCE)])
+
+    def _would_jump(self, table: Table, entry: Entry) -> bool:
+        """Refuse a row that would leave the application few numbers for new rows, or none: the source's counter follows it."""
+        row = entry.before if table.key else entry.key
+        if not (self._counter and row and self._counter.would_jump(row)):
+            return False
+        message = (
+            f"it would move the source's AUTO_INCREMENT, which is at {self._counter.next_value}, far ahead for good; if that is"
+            " meant, insert it on the source by hand"
+        )
+        self.refusals.add([refused(table, entry.key, "auto_increment", message)])
+        return True
 
     def _usable(self, described: JournaledTable) -> tuple[Table, Table]:
         """The table on both servers. Raises TableProblem if its rows cannot be put back."""

@@ -90,6 +90,11 @@ def _look(
 ) -> tuple[Pair, tuple[Hazard, ...]]:
     rights = {session.role: grants.read(session) for session in (source, target)}
     pair = topology.inspect(source, target, servers)
+    siblings, deeper = below.Picky(), below.Picky()
+    if for_repair:
+        siblings = below.ask(source, pair.source, pair.source_replicas)
+    if for_repair and pair.target.binlog_format.upper() != "ROW":  # else they get none of its statements
+        deeper = below.ask(target, pair.target, pair.target_replicas)
     evidence = Evidence(
         pair,
         rights["source"],
@@ -103,7 +108,8 @@ def _look(
         method=method,
         source_writes=source_writes,
         allow_triggers=allow_triggers,
-        row_only_siblings=below.row_only(source, pair.source, pair.source_replicas) if for_repair else (),
+        row_only_siblings=siblings.row_only,
+        safe_updates_below=(*siblings.safe_updates, *deeper.safe_updates),
         source_traces=read_traces(source, with_tables),
         target_traces=read_traces(target, with_tables),
     )

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from .. import arrival, journal, present
-from ..downstream import get_real_writes, idempotent, refuse_undo
+from ..downstream import get_real_writes, idempotent, refuse_undo, refuse_unsettable
 from ..errors import Refusal, ReplError, Undecided
 from ..fence import check_links, fence_both
 from ..journal import Journal
@@ -95,6 +95,8 @@ def run(
         check_caps([each.plan for each in undo.returns], limits)
         if apply and undo.returns:
             undo.apply()
+        elif undo.returns:
+            refuse_unsettable(connections.source, connections.target, pair)
         return undo.report(apply)
 
 

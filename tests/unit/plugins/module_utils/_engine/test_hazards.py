@@ -188,14 +188,14 @@ def test_each_trace(traces, code, for_check, for_repair):
 
 
 def test_an_applier_that_wants_keys_stops_on_statements_only():
-    careful = {"target_traces": Traces(safe_updates=True)}
-    for wanted, codes in (
-        ({"repair": True}, ["safe_updates"]),
-        ({"repair": True, "method": "row", "source_writes": ("INSERT",)}, ["safe_updates"]),
-        ({"repair": True, "method": "row"}, []),
-        ({"repair": False}, []),
-    ):
-        assert [hazard.code for hazard in judge(Evidence(PAIR, ALL, ALL, **careful, **wanted))] == codes, wanted
+    for careful in ({"target_traces": Traces(safe_updates=True)}, {"safe_updates_below": (Replica(7, "db7", 3306),)}):
+        for wanted, codes in (
+            ({"repair": True}, ["safe_updates"]),
+            ({"repair": True, "method": "row", "source_writes": ("INSERT",)}, ["safe_updates"]),
+            ({"repair": True, "method": "row"}, []),
+            ({"repair": False}, []),
+        ):
+            assert [hazard.code for hazard in judge(Evidence(PAIR, ALL, ALL, **careful, **wanted))] == codes, wanted
     assert not judge(Evidence(PAIR, ALL, ALL, repair=True, source_traces=Traces(safe_updates=True)))
 
 

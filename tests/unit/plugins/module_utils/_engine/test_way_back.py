@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import returns
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import grants, returns
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.confirm import Difference
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import TableProblem
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.dialect import Dialect
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, TableProblem
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.returns import Way, way_back
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import (
     Column,
@@ -51,7 +52,13 @@ class Pair(SimpleNamespace):
 
 
 class Server(SimpleNamespace):
-    """A session that knows variables."""
+    """A session that knows variables, of an account that holds ``rights``."""
+
+    dialect = Dialect("mysql", (9, 7, 4), "9.7.4")
+    rights = ("INSERT", "UPDATE", "DELETE", "LOCK TABLES")
+
+    def scalar(self, _sql):
+        return "ROW"
 
     def variables(self, names):
         return {name: value for name, value in vars(self).items() if name in names}
@@ -62,11 +69,16 @@ def _harmless(monkeypatch):
     """What triggers write is looked at on real servers."""
     monkeypatch.setattr(returns, "written_by", lambda *unused: frozenset())
 
+    def read(session):
+        return grants.parse("`u`@`%`", [f"GRANT {', '.join(session.rights)} ON `shop`.* TO `u`@`%`"] if session.rights else [])
 
-def way(ours, theirs, *kinds, pair=None, target=None, allowed=False):
+    monkeypatch.setattr(returns.grants, "read", read)
+
+
+def way(ours, theirs, *kinds, pair=None, source=None, target=None, allowed=False):
     """The way for rows of these kinds."""
     changes = Differences(KINDS[kind] for kind in kinds)
-    return way_back(ours, theirs, changes, Server(), target or Server(), pair or Pair(), allowed)
+    return way_back(ours, theirs, changes, source or Server(), target or Server(), pair or Pair(), allowed)
 
 
 @pytest.mark.parametrize(
@@ -127,3 +139,25 @@ def test_what_is_refused_and_that_it_says_what_would_mend_it(code, ours, theirs,
         way(ours, theirs, "comes", **how)
     assert refused.value.code == code
     assert refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("engine", "kinds", "rights", "lacking"),
+    [
+        ("InnoDB", ("goes",), ("DELETE",), None),
+        ("InnoDB", ("comes",), ("INSERT",), "DELETE"),  # or another, without which MySQL locks no row
+        ("InnoDB", ("comes",), ("INSERT", "UPDATE"), None),
+        ("InnoDB", ("differs",), ("INSERT", "UPDATE"), "DELETE"),
+        ("InnoDB", ("differs", "goes"), (), "DELETE, INSERT"),
+        ("MyISAM", ("differs",), ("INSERT", "UPDATE", "DELETE"), "LOCK TABLES"),
+        ("MyISAM", ("differs",), ("UPDATE", "LOCK TABLES"), None),
+    ],
+)
+def test_the_rights_that_the_rows_take_are_asked_for_before(engine, kinds, rights, lacking):
+    ours, theirs = table(engine=engine), table(engine=engine.replace("MyISAM", "MEMORY"))
+    if lacking is None:
+        assert way(ours, theirs, *kinds, source=Server(rights=rights))
+        return
+    with pytest.raises(Refusal, match=f"GRANT {lacking} ON `shop`") as refused:
+        way(ours, theirs, *kinds, source=Server(rights=rights))
+    assert refused.value.code == "missing_grant"
