@@ -262,6 +262,37 @@ def test_an_answer_that_cannot_be_costs_its_table_alone(pairs, fresh_database, f
         assert not found.in_sync
 
 
+@pytest.mark.parametrize("key", ["PRIMARY KEY", ""], ids=["keyed", "keyless"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_an_undo_leaves_rows_alone_that_changed_since_its_plan(pairs, fresh_database, tmp_path, flavor, key, monkeypatch):
+    """The last reading of the rows, locked (law 5): what the application wrote after the plan stays, on both servers."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        fill(
+            pair,
+            database,
+            [f"CREATE TABLE t (id int {key}, v int)", "INSERT INTO t VALUES (1, 1), (2, 2)"],
+            ["UPDATE t SET v = 7 WHERE id = 1", "UPDATE t SET v = 8 WHERE id = 2"],
+        )
+        undo_file = run(pair, database, tmp_path).undo_file
+        prepare = rewind.prepare
+
+        def prepared(*arguments):
+            pair.a.execute("UPDATE t SET v = 55 WHERE id = 1", database=database)
+            prepare(*arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(rewind, "prepare", prepared)
+            result = undo.run(servers(pair), undo_file, undo_dir=str(tmp_path))
+        assert "changed_since" in {row.reason for row in result.refused}
+        pair.wait()
+        left = image(pair.a, database)["t"]
+        assert left == image(pair.b, database)["t"]
+        assert (b"1", b"55") in left
+        assert (b"2", b"8") in left
+        assert pair.links_healthy()
+
+
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_method_row_has_its_last_images_on_disk_before_the_commit(pairs, fresh_database, tmp_path, flavor, monkeypatch):
     """The flush of a batch (law 9): a row that changed since the plan is journaled as it is now, before anything counts."""

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from .. import arrival, journal, present
 from ..downstream import get_real_writes, idempotent, refuse_undo, refuse_unsettable
 from ..errors import Refusal, ReplError, Undecided
-from ..fence import check_links, fence_both
 from ..journal import Journal
 from ..options import Pace, Repair, Servers
 from ..plan import TablePlan, check_caps
@@ -26,9 +25,9 @@ from ..report import Changes, DiffBlock
 from ..rewind import Rewind
 from ..takeback import Refusals, RefusedRow, Return, Takeback
 from ..throttle import Throttle, watch
-from ..topology import OpenPair, Pair, open_pair
+from ..topology import Pair, open_pair
 from . import info
-from .shared import journal_header, only_run
+from .shared import Run, journal_header, only_run
 
 
 @dataclass(frozen=True)
@@ -86,11 +85,11 @@ def run(
         _refuse_read_only(pair)
         refuse_undo(connections.source, connections.target, pair, downstream)
         stack.enter_context(only_run(connections.source, connections.target, pair))
-        meter = Meter(listener)
+        one = Run(connections, pair, servers, limits, pace, Meter(listener), started)
         others = ((connections.source, pair.source_replicas), (connections.target, pair.target_replicas))
         below = stack.enter_context(watch(pace, others))
-        throttle = Throttle(pace, connections.source, connections.target, meter, started, below)
-        undo = _Undo(connections, pair, servers.fence_timeout, limits, meter, throttle)
+        throttle = Throttle(pace, connections.source, connections.target, one.meter, started, below)
+        undo = _Undo(one, throttle)
         undo.plan(old)
         check_caps([each.plan for each in undo.returns], limits)
         if apply and undo.returns:
@@ -101,17 +100,11 @@ def run(
 
 
 class _Undo:
-    """One run."""
+    """What one run finds out, does and reports."""
 
-    def __init__(
-        self, connections: OpenPair, pair: Pair, fence_timeout: float, limits: Repair, meter: Meter, throttle: Throttle
-    ) -> None:
-        self._connections = connections
-        self._source, self._target = connections.source, connections.target
-        self._pair = pair
-        self._fence_timeout = fence_timeout
-        self._limits = limits
-        self._meter = meter
+    def __init__(self, one: Run, throttle: Throttle) -> None:
+        self._run = one
+        self._meter = one.meter
         self._throttle = throttle
         self.returns: list[Return] = []
         self._refusals = Refusals()
@@ -147,15 +140,13 @@ class _Undo:
         )
 
     def _diff(self, plan: TablePlan) -> DiffBlock:
-        block = present.diff(plan.table, plan.changes, self._pair.source.name, self._pair.target.name)
+        pair = self._run.pair
+        block = present.diff(plan.table, plan.changes, pair.source.name, pair.target.name)
         return replace(
             block,
             before_header=f"{plan.table.name} on both servers",
-            after_header=f"{plan.table.name} as it was on {self._pair.target.name}",
+            after_header=f"{plan.table.name} as it was on {pair.target.name}",
         )
-
-    def _fence(self) -> None:
-        fence_both(self._source, self._target, self._pair, self._fence_timeout, self._meter.draining)
 
     def _reached(self, rows: int) -> None:
         """Tell how far it is; returns when the next rows may be begun. Raises what the throttle and the listener do."""
@@ -164,26 +155,28 @@ class _Undo:
 
     def plan(self, old: Journal) -> None:
         """Find out which rows can be put back. Stops counting one beyond ``max_changes``."""
-        self._fence()
-        takeback = Takeback(self._source, self._target, self._pair, old, self._limits.allow_triggers)
+        connections, limits = self._run.connections, self._run.repair
+        self._run.fence()
+        takeback = Takeback(connections.source, connections.target, self._run.pair, old, limits.allow_triggers)
         self._refusals = takeback.refusals
         self._meter.begin(COMPARE, len(set(old.tables.values())), len(old))
         self.returns = takeback.returns(
-            self._limits.batch_rows,
-            self._limits.max_changes,
+            limits.batch_rows,
+            limits.max_changes,
             lambda table: self._meter.table(table.name, old.count(table)),
             self._reached,
         )
 
     def apply(self) -> None:
         """Put the rows back, journaled, batch after batch; replicas besides the target are lenient meanwhile."""
-        header = journal_header("undo", self._pair, self._connections)
+        connections, pair = self._run.connections, self._run.pair
+        header = journal_header("undo", pair, connections)
         with ExitStack() as stack:
             left_behind = [
-                stack.enter_context(idempotent(*some, self._fence_timeout))
-                for some in get_real_writes(self._source, self._target, self._pair)
+                stack.enter_context(idempotent(*some, self._run.servers.fence_timeout))
+                for some in get_real_writes(connections.source, connections.target, pair)
             ]
-            writer = stack.enter_context(journal.create(self._limits.undo_dir, header))
+            writer = stack.enter_context(journal.create(self._run.repair.undo_dir, header))
             self._undo_file = writer.path
             self._meter.begin(UNDO, len(self.returns), sum(len(each.plan.changes) for each in self.returns))
             try:
@@ -198,10 +191,9 @@ class _Undo:
         self._left_behind = tuple(itertools.chain.from_iterable(left_behind))
 
     def _table(self, what: Return, writer: journal.Writer) -> None:
-        with self._connections.new_source() as session:
-            rewind = Rewind(
-                session, self._target, what, writer, self._limits.batch_rows, self._drain, self._reached, self._refusals
-            )
+        connections, batch_rows = self._run.connections, self._run.repair.batch_rows
+        with connections.new_source() as session:
+            rewind = Rewind(session, connections.target, what, writer, batch_rows, self._drain, self._reached, self._refusals)
             try:
                 rewind.all()
             finally:
@@ -209,7 +201,7 @@ class _Undo:
                 self._unverified += rewind.unverified
 
     def _drain(self) -> None:
-        arrival.drain(self._fence, lambda: check_links(self._source, self._target, self._pair))
+        arrival.drain(self._run.fence, self._run.check_links)
 
 
 def _refuse_other_pair(old: Journal, pair: Pair) -> None:
