@@ -16,7 +16,7 @@ from integration_engine.support import image, servers
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options, report
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, info, sync
-from sandbox import Server, Topology
+from sandbox import Server, Topology, co_masters
 
 
 @dataclass(frozen=True)
@@ -105,3 +105,34 @@ def test_what_a_filter_holds_back_is_left_alone(pairs, flavor: str, tmp_path: Pa
             assert pair.links_healthy()
     pair.a.execute(["DROP DATABASE shop", "DROP DATABASE other"])
     pair.wait()
+
+
+@pytest.mark.parametrize("flavor", ["mariadb-10.11", "mysql-9"])
+def test_what_a_server_does_not_log_is_left_alone(flavor: str, tmp_path: Path) -> None:
+    """binlog_do_db and binlog_ignore_db of either server: the one keeps the repair from the target, the other the fence from
+    the target's own changes."""
+    setup = {"options_a": {"binlog_ignore_db": "unlogged"}, "options_b": {"binlog_do_db": "shop"}}
+    databases = ("shop", "unlogged", "other")
+    with co_masters(flavor, "MIXED", **setup) as pair:
+        tables = ("keyed (id int PRIMARY KEY, v int)", "keyless (id int, v int)")
+        for database in databases:
+            create = [f"CREATE DATABASE {database}", *(f"CREATE TABLE {database}.{table}" for table in tables)]
+            rows = [f"INSERT INTO {database}.{name} VALUES (1, 1), (2, 2)" for name in ("keyed", "keyless")]
+            for server in (pair.a, pair.b):
+                server.execute([*create, *rows], logged=False)
+            drift = [f"UPDATE {database}.{name} SET v = 9 WHERE id = 1" for name in ("keyed", "keyless")]
+            pair.b.execute([*drift, f"INSERT INTO {database}.keyed VALUES (5, 5)"], logged=False)
+        good, spoilt = ({database: image(server, database) for database in databases} for server in (pair.a, pair.b))
+        chosen = options.Selection(databases=databases)
+        result = sync.run(servers(pair), chosen, options.Pace(), options.Repair(undo_dir=str(tmp_path)), 1, apply=True)
+        pair.wait()
+        assert {(table.database, table.status, table.reason) for table in result.tables} == {
+            ("shop", "drift", None),
+            ("unlogged", "skipped", "filtered"),
+            ("other", "skipped", "filtered"),
+        }
+        assert result.verified
+        assert result.failed
+        assert {database: image(pair.a, database) for database in databases} == good
+        assert {database: image(pair.b, database) for database in databases} == {**spoilt, "shop": good["shop"]}
+        assert pair.links_healthy()

@@ -165,9 +165,10 @@ def test_foreign_keys_of_all_sorts_from_everywhere(pairs, fresh_database, tmp_pa
         run(pair, database, tmp_path)
 
 
-def test_names_without_case(tmp_path):
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_names_without_case(tmp_path, flavor):
     """lower_case_table_names=1: names are as the server keeps them."""
-    with co_masters("mariadb-10.11", options={"lower_case_table_names": "1"}) as pair:
+    with co_masters(flavor, options={"lower_case_table_names": "1"}) as pair:
         pair.a.execute("CREATE DATABASE Shop")
         good = made(
             pair,
