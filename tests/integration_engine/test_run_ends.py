@@ -18,7 +18,7 @@ import pytest
 from integration_engine.support import PASSWORD, assert_repaired, image, repair_account, servers
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import journal, options, shadow
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, ReplError
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync, undo
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
@@ -39,6 +39,33 @@ def drift(pair, database):
     pair.wait()
     pair.b.execute(["DELETE FROM t1 WHERE id > 10", "UPDATE t2 SET v = 'bad'"], database=database, logged=False)
     return image(pair.a, database), image(pair.b, database)
+
+
+@pytest.mark.parametrize("questions", [40, 90, 130])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_an_account_that_may_ask_no_more(pairs, fresh_database, tmp_path, flavor, questions):
+    """Wherever its limit strikes: the result says what helps, the source is as it was, and the next run converges."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database, repair_account(pair, database) as user:
+        good, _drifted = drift(pair, database)
+
+        def may_ask(number):
+            pair.a.execute(f"ALTER USER '{user}'@'%' WITH MAX_QUERIES_PER_HOUR {number}")
+            pair.wait()
+
+        may_ask(questions)
+        try:
+            result = run(pair, database, tmp_path, batch_rows=5, user=user, password=PASSWORD)
+        except ReplError as error:
+            said = str(error)
+        else:
+            assert (result.failed, result.verified) == (True, False)
+            said = " ".join([result.message or "", *(table.message or "" for table in result.tables)])
+        assert "MAX_QUERIES_PER_HOUR 0" in said, said
+        assert image(pair.a, database) == good
+        may_ask(0)
+        assert run(pair, database, tmp_path, user=user, password=PASSWORD).verified
+        assert_repaired(pair, database, good)
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)

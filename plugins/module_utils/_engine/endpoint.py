@@ -9,14 +9,15 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, field, replace
 
-from .errors import ConnectError
+from .errors import ACCOUNT_LIMIT, ConnectError
 
 # https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
 _WRONG_LOGIN = frozenset({1045, 1698})
 _HOST_REFUSED = frozenset({1129, 1130})
 _TLS_REQUIRED = 3159
 _BAD_HANDSHAKE = 1043
-_NO_ROOM = frozenset({1040, 1203, 1226})
+_USED_UP = 1226
+_NO_ROOM = frozenset({1040, 1203, _USED_UP})
 
 
 def host_and_port(host: str, port: int) -> str:
@@ -138,6 +139,8 @@ def _remedy(endpoint: Endpoint, prefix: str, number: int, cause: object, text: s
     no_tls = "SSL is required" in text or (number == _BAD_HANDSHAKE and endpoint.demands_tls)
     if number == _TLS_REQUIRED or no_tls:
         return f"Both sides must use TLS: see {tls}, and whether the server has certificates."
+    if number == _USED_UP and "max_user_connections" not in text:
+        return ACCOUNT_LIMIT
     if number in _NO_ROOM:
         return (
             "The server or the account has nothing left of what the limit counts. A run takes three connections to each server, "

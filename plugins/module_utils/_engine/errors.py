@@ -74,11 +74,21 @@ class Interrupted(Undecided):
         super().__init__("interrupted", f"The run was ended early: {reason}.", "Nothing more was begun; run it again.")
 
 
+# Where the server's own words name a limit, and not what to do about it.
+ACCOUNT_LIMIT = "A limit of the account is used up: ALTER USER … WITH MAX_QUERIES_PER_HOUR 0, or run again when its hour is over."
+_ENDED = (
+    "Somebody, or a limit of statement time on the server or of the account, ended a statement of the run. Run it again; a"
+    " smaller 'chunk_time' makes statements shorter."
+)
+_NO_SPACE = "The server has no space left, or none for its temporary files (tmpdir): make room there, and run again."
+_REMEDIES = {1226: ACCOUNT_LIMIT, 1317: _ENDED, 1969: _ENDED, 3024: _ENDED, 1021: _NO_SPACE, 1114: _NO_SPACE}
+
+
 class ServerError(ReplError):
     """A statement failed on a server. ``errno`` is the server's error number (0: the connection)."""
 
     def __init__(self, errno: int, message: str, server: str) -> None:
-        super().__init__("server_error", f"{server}: {message} (error {errno})")
+        super().__init__("server_error", f"{server}: {message} (error {errno})", _REMEDIES.get(errno, ""))
         self.errno = errno
         self.server = server
 
