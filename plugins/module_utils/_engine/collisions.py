@@ -92,34 +92,40 @@ class Collisions:
 
     def _find(self, key: Key, rows: t.Sequence[Row]) -> t.Iterator[tuple[int, Row]]:
         parts = [(part, self._columns[part.column]) for part in key.parts]
+        # NULLs are never equal.
+        unique = [(place, values) for place, values in enumerate(self._unique_values(parts, rows)) if None not in values]
+        if self._is_free(parts, [values for _place, values in unique]):
+            return
         wanted = []
-        for place, values in enumerate(self._unique_values(parts, rows)):
-            if None not in values:  # NULLs are never equal
-                wanted.append(
-                    (
-                        place,
-                        sqltext.conjunction(_equal(part, column, value) for (part, column), value in zip(parts, values)),
-                    )
-                )
+        for place, values in unique:
+            same = [_equal(part, column, value) for (part, column), value in zip(parts, values)]
+            # Its own copy on the target is in no one's way.
+            own = self._space.any_of([self._space.key_of(rows[place])])
+            wanted.append((place, sqltext.conjunction([*same, f"NOT ({own})"])))
         for start in range(0, len(wanted), _BRANCHES):
             some = wanted[start : start + _BRANCHES]
             holders = self._holders(" OR ".join(f"({condition})" for _place, condition in some))
             if holders:
-                yield from self._attribute(some, holders, rows)
+                yield from self._attribute(some, holders)
+
+    def _is_free(self, parts: t.Sequence[tuple[KeyPart, Column]], values: t.Sequence[Row]) -> bool:
+        """Whether no row at all has any of these values, as in a table that is filled again; False: some may have."""
+        if len(parts) != 1 or parts[0][0].prefix or not values:
+            return not values
+        ((_part, column),) = parts
+        literals = ", ".join(codec.literals(column, [value for (value,) in values]))
+        return not self._target.rows(f"SELECT 1 FROM {self._table.name.sql} WHERE {column.sql} IN ({literals}) LIMIT 1")
 
     def _holders(self, condition: str) -> list[Row]:
         holders = self._target.rows(f"SELECT {self._space.read_list} FROM {self._table.name.sql} WHERE {condition}")
         planned = self._planned.of(holders) if holders else ()
         return [holder for holder in holders if holder not in planned]
 
-    def _attribute(
-        self, wanted: t.Sequence[tuple[int, str]], holders: t.Sequence[Row], rows: t.Sequence[Row]
-    ) -> t.Iterator[tuple[int, Row]]:
-        """Tell which row each holder is in the way of; its own copy on the target is in no one's way."""
+    def _attribute(self, wanted: t.Sequence[tuple[int, str]], holders: t.Sequence[Row]) -> t.Iterator[tuple[int, Row]]:
+        """Tell which row each holder is in the way of."""
         among = self._space.any_of(holders)
         branches = (
-            f"SELECT {place}, {self._space.read_list} FROM {self._table.name.sql}"
-            f" WHERE ({among}) AND {condition} AND NOT ({self._space.any_of([self._space.key_of(rows[place])])})"
+            f"SELECT {place}, {self._space.read_list} FROM {self._table.name.sql} WHERE ({among}) AND {condition}"
             for place, condition in wanted
         )
         for found in self._target.rows(" UNION ALL ".join(branches)):

@@ -35,10 +35,10 @@ _PORTION_BYTES = 4 << 20
 # Bytes that a record takes besides its values, about.
 _RECORD_BYTES = 64
 
-# Bytes of a key's digest, keys whose digests are written at once, and their bytes.
+# Bytes of a key's digest, keys whose digests are kept in memory, and bytes of digests of one part written at once.
 _DIGEST = 16
-_KEYS_PER_BLOCK = 1 << 14
-_BLOCK_OF_KEYS = _KEYS_PER_BLOCK * _DIGEST
+_KEYS_IN_MEMORY = 1 << 14
+_PIECE_BYTES = 256 * _DIGEST
 
 #: What a spool keeps: nested tuples of bytes, text, numbers and None.
 Record = tuple[t.Any, ...]
@@ -119,26 +119,50 @@ class Spool:
 
 
 class Keys:
-    """A set of keys of any number, in the memory of one block: only their digests are kept, in a file but for the last ones."""
+    """A set of keys of any number, in bounded memory: only their digests are kept, in a file in their order unless they are few.
+
+    To look up a key costs some ten small readings, however many there are.
+    """
 
     def __init__(self, keys: t.Iterable[Row] = (), file: SpoolFile | None = None) -> None:
         self._file = file or SpoolFile()
-        self._blocks: list[int] = []
-        self._last = b""
-        for some in in_batches(keys, _KEYS_PER_BLOCK):
-            self._last = b"".join(map(_digest, some))
-            if len(some) == _KEYS_PER_BLOCK:
-                self._blocks.append(self._file.append(self._last))
-                self._last = b""
+        digests = map(_digest, keys)
+        some = list(itertools.islice(digests, _KEYS_IN_MEMORY + 1))
+        is_few = len(some) <= _KEYS_IN_MEMORY
+        self._few = frozenset(some if is_few else ())
+        #: By the first byte of the digests: where they begin in the file, and how many they are.
+        self._parts = () if is_few else tuple(self._sorted(itertools.chain(some, digests)))
 
     def of(self, keys: t.Iterable[Row]) -> set[Row]:
-        """Those of these keys that are in the set. Reads the whole file: for many at once."""
-        wanted = {_digest(key): key for key in keys}
-        found: set[Row] = set()
-        for data in itertools.chain((self._file.read(place, _BLOCK_OF_KEYS) for place in self._blocks), [self._last]):
-            here = {data[at : at + _DIGEST] for at in range(0, len(data), _DIGEST)}
-            found.update(wanted[digest] for digest in wanted.keys() & here)
-        return found
+        """Those of these keys that are in the set."""
+        has = self._has if self._parts else self._few.__contains__
+        return {key for key in keys if has(_digest(key))}
+
+    def _sorted(self, digests: t.Iterable[bytes]) -> t.Iterator[tuple[int, int]]:
+        """Write them in order, part by part: digests fall into parts of much the same size, each of which memory holds."""
+        parts = [bytearray() for _first in range(256)]
+        pieces: list[list[int]] = [[] for _first in range(256)]
+        for digest in digests:
+            part = parts[digest[0]]
+            part += digest
+            if len(part) >= _PIECE_BYTES:
+                pieces[digest[0]].append(self._file.append(bytes(part)))
+                part.clear()
+        for part, places in zip(parts, pieces):
+            data = b"".join([*(self._file.read(place, _PIECE_BYTES) for place in places), part])
+            ordered = sorted(data[at : at + _DIGEST] for at in range(0, len(data), _DIGEST))
+            yield self._file.append(b"".join(ordered)), len(ordered)
+
+    def _has(self, digest: bytes) -> bool:
+        place, number = self._parts[digest[0]]
+        low, high = 0, number
+        while low < high:
+            middle = (low + high) // 2
+            found = self._file.read(place + middle * _DIGEST, _DIGEST)
+            if found == digest:
+                return True
+            low, high = (middle + 1, high) if found < digest else (low, middle)
+        return False
 
 
 def _digest(key: Row) -> bytes:
@@ -153,8 +177,8 @@ class Differences:
         self._spool = Spool(file)
         #: Rows of the target concerned, by kind.
         self.rows: Counter[str] = Counter()
-        #: Bytes of the values of the largest row that the source has.
-        self.largest = 0
+        #: Bytes of the values of the largest row that the source has, and of both images of a row at most.
+        self.largest = self.largest_images = 0
         for difference in differences:
             self.append(difference)
 
@@ -162,8 +186,13 @@ class Differences:
         """Keep one more. Raises Refusal ``no_room``."""
         self.rows[difference.kind] += difference.rows
         size = row_bytes(difference.source)
-        self.largest = max(self.largest, size)
-        self._spool.append(tuple(difference), size + row_bytes(difference.target))
+        if size > self.largest:
+            self.largest = size
+        if difference.target:
+            size += row_bytes(difference.target)
+        if size > self.largest_images:
+            self.largest_images = size
+        self._spool.append(tuple(difference), size)
 
     def __len__(self) -> int:
         return len(self._spool)
@@ -174,6 +203,15 @@ class Differences:
 
     def __contains__(self, other: object) -> bool:
         return any(each == other for each in self)
+
+    @property
+    def records(self) -> t.Iterable[Record]:
+        """The same as plain tuples."""
+        return self._spool
+
+    def fit_together(self, number: int) -> bool:
+        """Whether any so many of them are no more than in_portions() puts together."""
+        return number * self.largest_images <= _PORTION_BYTES
 
 
 def gather(differences: t.Iterable[Difference]) -> Differences:

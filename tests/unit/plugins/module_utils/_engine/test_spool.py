@@ -107,10 +107,10 @@ def test_the_next_item_can_be_fetched_early_and_none_is_lost():
     assert got == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("number", [0, 1, 7, 8, 9, 24, 25])
+@pytest.mark.parametrize("number", [0, 1, 7, 8, 9, 24, 25, 3000])
 def test_keys_are_found_again_and_no_others(monkeypatch, number):
-    monkeypatch.setattr(spool, "_KEYS_PER_BLOCK", 8)
-    monkeypatch.setattr(spool, "_BLOCK_OF_KEYS", 8 * 16)
+    monkeypatch.setattr(spool, "_KEYS_IN_MEMORY", 8)
+    monkeypatch.setattr(spool, "_PIECE_BYTES", 32)
     kept = [(str(n).encode(), None, b"\x00") for n in range(number)]
     others = [(b"0", b"", b"\x00"), (b"0", None), (b"0", None, b"\x00\x00"), (b"00", None, b"\x00"), (None, b"0", b"\x00"), ()]
     keys = spool.Keys(iter(kept))
@@ -120,11 +120,17 @@ def test_keys_are_found_again_and_no_others(monkeypatch, number):
     assert keys.of([]) == set()
 
 
-def test_many_keys_take_the_memory_of_one_block():
-    keys = spool.Keys((str(n).encode(),) for n in range(100_000))
-    assert len(keys._last) < spool._BLOCK_OF_KEYS
-    assert len(keys._blocks) == 100_000 // spool._KEYS_PER_BLOCK
+def test_many_keys_take_little_memory_and_a_look_up_reads_little(monkeypatch):
+    tracemalloc.start()
+    try:
+        keys = spool.Keys((str(n).encode(),) for n in range(100_000))
+        assert tracemalloc.get_traced_memory()[1] < 5 << 20, "the digests alone are 5 MiB as objects"
+    finally:
+        tracemalloc.stop()
+    read, readings = spool.SpoolFile.read, []
+    monkeypatch.setattr(spool.SpoolFile, "read", lambda *how: (readings.append(how[2]), read(*how))[1])
     assert keys.of([(b"99999",), (b"5",), (b"100000",)]) == {(b"99999",), (b"5",)}
+    assert sum(readings) < 1000, "of 1.6 MB; a plan of as many rows asks as often"
 
 
 def test_portions_are_bounded_by_number_and_size():
