@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from contextlib import closing
 
+import pymysql
 import pytest
 from integration_engine.support import PASSWORD, assert_repaired, image, repair_account, servers
 
@@ -149,6 +150,61 @@ def test_rows_are_not_logged_after_their_lock_was_lost(pairs, fresh_database, ru
         good = image(pair.a, database)
         run(pair, database)
         assert_repaired(pair, database, good)
+
+
+# How a key of these rows is defined, and what number becomes as its value: one by whose ranges rows are read, and another.
+KEYS = {"integer": ("int", str), "text": ("varchar(20)", lambda number: f"'k{number:04}'")}
+
+
+def waits(server, database, statement):
+    """Whether a statement of the application has to wait for a lock; what it does is taken back."""
+    with closing(server.connect(database=database)) as connection, connection.cursor() as cursor:
+        cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
+        cursor.execute("BEGIN")
+        try:
+            cursor.execute(statement)
+        except pymysql.err.OperationalError as error:
+            if error.args[0] != 1205:
+                raise
+            return True
+        finally:
+            cursor.execute("ROLLBACK")
+        return False
+
+
+@pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_batch_locks_its_own_rows_and_no_others(pairs, fresh_database, run, flavor, kind, monkeypatch):
+    """The rows, and the places of those that the source has not (laws 4 and 5); rows between and beside them are free.
+
+    The rows lie so close together that without a lock they are read as one range.
+    """
+    definition, key = KEYS[kind]
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        rows = ", ".join(f"({key(number)}, 1)" for number in range(2, 42, 2))
+        statements = [f"CREATE TABLE t (id {definition} PRIMARY KEY, v int)", f"INSERT INTO t VALUES {rows}"]
+        missing = ", ".join(key(number) for number in (10, 12, 14, 16))
+        drift = [
+            f"DELETE FROM t WHERE id IN ({missing})",
+            f"UPDATE t SET v = 0 WHERE id = {key(20)}",
+            f"INSERT INTO t VALUES ({key(19)}, 1)",
+        ]
+        fill(pair, database, statements, drift)
+        log, found = shadow.Shadow.log, {}
+
+        def logged(self, *arguments, **more):
+            for number in (8, 10, 16, 18, 20, 22, 40):
+                found[number] = waits(pair.a, database, f"UPDATE t SET v = 5 WHERE id = {key(number)}")
+            for number in (9, 11, 13, 15, 17, 19, 21, 41):
+                found[number] = waits(pair.a, database, f"INSERT INTO t VALUES ({key(number)}, 5)")
+            log(self, *arguments, **more)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(shadow.Shadow, "log", logged)
+            result = run(pair, database)
+        assert (result.failed, result.verified, result.changes.total) == (False, True, 6), result.message
+        assert {number for number, waited in found.items() if waited} == {10, 16, 19, 20}
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
