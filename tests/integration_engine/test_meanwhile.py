@@ -500,6 +500,43 @@ def test_a_source_that_becomes_read_only_is_named(pairs, fresh_database, run, fl
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_source_that_becomes_read_only_between_batches_is_named(pairs, fresh_database, run, flavor, monkeypatch):
+    """The shadow of the batch before is there still; what was logged until then has arrived and is verified."""
+    pair = pairs(flavor)
+    shadow_of, batches = shadow.Cover.shadow, []
+
+    def counted(self, empty):
+        found = shadow_of(self, empty)
+        batches.append(found)
+        if len(batches) == 3:  # the second of its round
+            pair.a.execute("SET GLOBAL read_only = 1")
+        return found
+
+    with fresh_database(pair) as database, repair_account(pair, database) as user:
+        rows = ", ".join(f"({number}, 1, 1)" for number in range(1, 6))
+        create = ["CREATE TABLE t (id int PRIMARY KEY, v int, changed int)", f"INSERT INTO t VALUES {rows}"]
+        fill(pair, database, create, ["DELETE FROM t"])
+        good = image(pair.a, database)
+        login = servers(pair, user=user, password=PASSWORD)
+        try:
+            with monkeypatch.context() as patched:
+                patched.setattr(shadow.Cover, "shadow", counted)
+                result = run(pair, database, login=login, batch_rows=1)
+        finally:
+            pair.a.execute("SET GLOBAL read_only = 0")
+        assert batches[1] is batches[2], "one shadow for both"
+        if pair.a.family == "mysql":
+            assert result.verified, result.message
+        else:
+            assert [table.reason for table in result.tables] == ["source_read_only"]
+            assert (result.verified, result.changes.inserted) == (False, 2)
+            ours, theirs = both(pair, database)
+            assert (len(ours), len(theirs)) == (5, 2)
+            assert run(pair, database, login=login).verified
+        assert_repaired(pair, database, good)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
 def test_an_undo_to_a_source_that_becomes_read_only_ends(pairs, fresh_database, run, tmp_path, flavor, monkeypatch):
     """At once, not row by row."""
     pair = pairs(flavor)

@@ -7,14 +7,15 @@
 from __future__ import annotations
 
 import typing as t
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from . import fingerprint
 from .confirm import read_rows
 from .errors import LockConflict, Undecided
 from .keyspace import KeySpace
 from .options import Selection
-from .schema import Key, Table
-from .session import Row, Session, at_once
+from .schema import Table
+from .session import Row, Session
 
 K = t.TypeVar("K", bound=t.Hashable)
 
@@ -61,23 +62,97 @@ def wanting(source: Session, target: Session, table: Table, keys: t.Sequence[Row
 
     Raises what ``drained`` does, and ServerError.
     """
-    if len(keys) > _KEYS_AT_ONCE and table.key:
-        keys = _differing(source, target, table, table.key, keys, drained)
-        if not keys:
-            return []
-    return unequal(lambda some: read_rows(source, table, some), lambda some: read_rows(target, table, some), keys, drained)
+    wrong: list[Row] = []
+    with Arrivals(source, target, table, drained, lambda _ids, keys: wrong.extend(keys)) as arrivals:
+        arrivals.expect(enumerate(keys))
+    return wrong
 
 
-def _differing(
-    source: Session, target: Session, table: Table, key: Key, keys: t.Sequence[Row], drained: t.Callable[[], None]
-) -> list[Row]:
-    """The keys that may differ, found by one fingerprint for many rows: far cheaper than reading them."""
-    prints = fingerprint.choose(KeySpace(table, key), source.dialect, target.dialect, Selection())
-    groups = [keys[start : start + _KEYS_AT_ONCE] for start in range(0, len(keys), _KEYS_AT_ONCE)]
-    before = prints.of(source, groups)
-    drained()
-    found = zip(groups, before, *at_once(source, target, lambda session: prints.of(session, groups)))
-    return [key for group, ours, now, theirs in found if not ours == now == theirs for key in group]
+class Arrivals:
+    """Sees whether the rows of one repair have arrived. Use as a context manager."""
+
+    def __init__(
+        self,
+        source: Session,
+        target: Session,
+        table: Table,
+        drained: t.Callable[[], None],
+        told: t.Callable[[list[int], list[Row]], None],
+        aside: tuple[Session, ...] = (),
+    ) -> None:
+        """``drained`` drains replication; ``told`` is given the ids of rows seen equal on both servers and the keys of those
+        that are not; ``aside``: other sessions to source and target, to look there while more is logged already."""
+        self._source = source
+        self._target = target
+        self._table = table
+        self._drained = drained
+        self._told = told
+        self._aside = aside
+        self._looking: _Looking | None = None
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="arrivals")
+
+    def __enter__(self) -> Arrivals:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._pool.shutdown(wait=True)
+
+    def expect(self, tried: t.Iterable[tuple[int, Row]]) -> None:
+        """Drain replication, and look after rows, given by id and key; told at the latest by the next call, or by finish().
+
+        Raises what ``drained`` does, and ServerError.
+        """
+        self.finish()
+        ids = {key: number for number, key in tried}
+        keys = list(ids)
+        if len(keys) <= _KEYS_AT_ONCE or not self._table.key:
+            self._tell(ids, self._unequal(keys))
+            return
+        # Many rows are compared by one fingerprint: far cheaper than reading them.
+        space = KeySpace(self._table, self._table.key)
+        prints = fingerprint.choose(space, self._source.dialect, self._target.dialect, Selection())
+        groups = [keys[start : start + _KEYS_AT_ONCE] for start in range(0, len(keys), _KEYS_AT_ONCE)]
+        before = prints.of(self._source, groups)
+        self._drained()
+        # Whatever is written from now on: rows that both have as the source had them before have arrived, and nothing else has.
+        sessions = self._aside or (self._source, self._target)
+        now, theirs = (self._pool.submit(prints.of, session, groups) for session in sessions)
+        self._looking = _Looking(ids, groups, before, now, theirs)
+        if not self._aside:
+            self.finish()
+
+    def finish(self) -> None:
+        """Tell of all rows that have not been told of. Raises as expect()."""
+        looking, self._looking = self._looking, None
+        if looking:
+            keys = looking.differing()
+            self._tell(looking.ids, self._unequal(keys) if keys else [])
+
+    def _unequal(self, keys: list[Row]) -> list[Row]:
+        ours, theirs = (self._reader(session) for session in (self._source, self._target))
+        return unequal(ours, theirs, keys, self._drained)
+
+    def _reader(self, session: Session) -> Reader:
+        return lambda keys: read_rows(session, self._table, keys)
+
+    def _tell(self, ids: dict[Row, int], wrong: list[Row]) -> None:
+        self._told([ids[key] for key in ids.keys() - set(wrong)], wrong)
+
+
+class _Looking(t.NamedTuple):
+    """A look at both servers that may go on still: rows by key, in groups, and the fingerprint of each group."""
+
+    ids: dict[Row, int]
+    groups: list[list[Row]]
+    before: list[fingerprint.BucketSum]
+    now: Future[list[fingerprint.BucketSum]]
+    theirs: Future[list[fingerprint.BucketSum]]
+
+    def differing(self) -> list[Row]:
+        """The keys that may differ. Raises what either look does, once both have ended."""
+        wait((self.now, self.theirs))
+        found = zip(self.groups, self.before, self.now.result(), self.theirs.result())
+        return [key for group, ours, now, theirs in found if not ours == now == theirs for key in group]
 
 
 def unequal(ours: Reader, theirs: Reader, keys: t.Sequence[K], drained: t.Callable[[], None]) -> list[K]:

@@ -216,11 +216,17 @@ class _Comparison:
 
     def _suspects(self, strips: list[_Strip]) -> dict[Row, float]:
         """Keys whose rows differ in strips, and what part of all the strips' rows lies before each."""
-        spans = [strip.span for strip in strips if strip.differs]
-        if not spans:
+        differing = [strip for strip in strips if strip.differs]
+        if not differing:
             return {}
-        ours, theirs = self._both(lambda session: self._fingerprint.rows_of_strips(session, spans))
-        read = iter(zip(ours, theirs))
+        # Where one server has no rows, those of the other are suspects whatever is in them; it alone is asked.
+        alone = {place for place, strip in enumerate(differing) if not (strip.ours.rows and strip.theirs.rows)}
+        ours = self._hands.source.submit(lambda session: self._rows_of(session, differing, lambda strip: strip.ours.rows, alone))
+        theirs = self._hands.target.submit(
+            lambda session: self._rows_of(session, differing, lambda strip: strip.theirs.rows, alone)
+        )
+        wait((ours, theirs))
+        read = iter(zip(ours.result(), theirs.result()))
         total, before = max(1, sum(strip.ours.rows for strip in strips)), 0
         suspects: dict[Row, float] = {}
         for strip in strips:
@@ -232,6 +238,18 @@ class _Comparison:
                             suspects[(pair.partition(b":")[0],)] = (before + place / len(side) * strip.ours.rows) / total
             before += strip.ours.rows
         return suspects
+
+    def _rows_of(
+        self, session: Session, strips: list[_Strip], rows: t.Callable[[_Strip], int], alone: t.Container[int]
+    ) -> list[list[bytes]]:
+        """Every row of strips on one server; ``rows``: how many it has there."""
+        found: list[list[bytes]] = [[] for _strip in strips]
+        asked = [place for place, strip in enumerate(strips) if rows(strip)]
+        keys_only = {number for number, place in enumerate(asked) if place in alone}
+        answers = self._fingerprint.rows_of_strips(session, [strips[place].span for place in asked], keys_only)
+        for place, answer in zip(asked, answers):
+            found[place] = answer
+        return found
 
     # -- buckets: rows from all over a chunk ---------------------------------------------------
 

@@ -7,17 +7,18 @@
 from __future__ import annotations
 
 import typing as t
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from . import codec
 from .errors import Undecided
 from .keyspace import KeySpace
 from .schema import Column, Table
-from .session import Row, Session
+from .session import Row, Session, at_once
 from .wire import Answer
 
 # Keys looked up in one statement: enough to make round trips cheap, few enough for the optimizer.
-_KEYS_PER_QUERY = 500
+_KEYS_PER_QUERY = 1000
 
 # Bytes of the rows read by one statement, about.
 _QUERY_BYTES = 4 << 20
@@ -105,8 +106,8 @@ def read_rows(session: Session, table: Table, keys: t.Sequence[Row], lock: str =
 
 def _portions(table: Table, keys: t.Sequence[Row]) -> t.Iterator[t.Sequence[Row]]:
     """The keys, as many at once as one question may ask for."""
-    at_once = table.rows_within(_QUERY_BYTES, _KEYS_PER_QUERY)
-    return (keys[start : start + at_once] for start in range(0, len(keys), at_once))
+    most = table.rows_within(_QUERY_BYTES, _KEYS_PER_QUERY)
+    return (keys[start : start + most] for start in range(0, len(keys), most))
 
 
 class _Question:
@@ -122,36 +123,41 @@ class _Question:
         columns = ", ".join(codec.read_expression(column) for column in table.stored_columns)
         self._head = f"SELECT {columns} FROM {self._space.rows_in_order} WHERE "
         self.sql = self._of(keys)
-        self._answer: Answer | None = None
+        #: The last one, if nothing but this question was asked.
+        self.answer: Answer | None = None
         self._rows: dict[Row, Row] = {}
         #: Whether every byte of the last answer is as it was in the one before.
         self.unchanged = False
 
     def hear(self, answer: Answer) -> None:
         """Take the answer to ``sql``. Raises ServerError."""
-        self.unchanged = answer == self._answer
+        self.unchanged = answer == self.answer
         if not self.unchanged:
-            self._answer = answer
+            self.answer = answer.bare
             self._rows = self._by_key(self._session.rows_of(answer))
 
     def rows(self) -> dict[Row, Row]:
         """The rows of the last answer; see read_rows()."""
         rows = self._rows
-        if not self._space.has_spellings:
-            return rows  # only these keys were asked for, and they are spelt as they were
+        if self._lock and not self._space.has_spellings:
+            return rows  # they were looked up one by one
         found = {key: rows[key] for key in self._keys if key in rows}
+        if not self._space.has_spellings:
+            return found  # a key is spelt in one way only
         unanswered = [key for key in self._keys if key not in rows]
         if unanswered and len(rows) > len(found):
-            self._answer = None  # what is asked below may change while the answer to the whole stays as it was
+            self.answer = None  # what is asked below may change while the answer to the whole stays as it was
         # A row may answer to a key spelt otherwise; if any does, find out which, one key at a time.
         if unanswered and self._session.rows(self._of(unanswered)):
-            self._answer = None
+            self.answer = None
             for key in unanswered:
                 found.update((key, row) for row in self._session.rows(self._of([key])))
         return found
 
     def _of(self, keys: t.Sequence[Row]) -> str:
-        return f"{self._head}{self._space.any_of(keys)} {self._lock}"
+        # What is not asked for must not be locked.
+        condition = self._space.any_of(keys) if self._lock else self._space.near(keys)
+        return f"{self._head}{condition} {self._lock}"
 
     def _by_key(self, rows: t.Iterable[Row]) -> dict[Row, Row]:
         key_of = self._space.key_of
@@ -161,7 +167,8 @@ class _Question:
 def _ask(session: Session, questions: t.Sequence[_Question]) -> None:
     """Ask them all; answers are taken apart while the server is at the next question. Raises ServerError."""
     hearing = iter(questions)
-    session.ask([question.sql for question in questions], lambda answer: next(hearing).hear(answer))
+    known = [question.answer for question in questions]
+    session.ask([question.sql for question in questions], lambda answer: next(hearing).hear(answer), known)
 
 
 def confirm(
@@ -179,29 +186,103 @@ def confirm(
     have changed in between. ``compared``: what counts; None: every byte. Raises Undecided when
     replication cannot be drained or rows keep changing, and ServerError.
     """
-    if not keys:
-        return []
-    space = KeySpace(table, t.cast(t.Any, table.key))
-    verdicts: dict[Row, Difference] = {}
-    pending = [_Suspects(source, target, table, some) for some in _portions(table, keys)]
-    _read(source, target, pending)
-    for _reading in range(_MAX_READINGS):
-        for some in pending:
+    readings: Readings[None] = Readings(source, target, table, fence, compared)
+    with readings:
+        found = [*readings.step(keys, None), *readings.rest()]
+    return [difference for differences, _tag in found for difference in differences]
+
+
+T = t.TypeVar("T")
+
+
+class Readings(t.Generic[T]):
+    """Confirms the suspects of one table, as confirm() does, in groups: several are read together, and one draining is for all.
+
+    A reading goes on after step() has returned: the sessions must not be used otherwise meanwhile. Use as a context manager.
+    """
+
+    def __init__(
+        self,
+        source: Session,
+        target: Session,
+        table: Table,
+        fence: t.Callable[[], None],
+        compared: Compared | None = None,
+    ) -> None:
+        self._sessions = source, target
+        self._table = table
+        self._fence = fence
+        self._compared = compared
+        self._groups: list[_Group[T]] = []
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="readings")
+        self._reading: Future[None] | None = None
+
+    def __enter__(self) -> Readings[T]:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._pool.shutdown(wait=True)
+
+    def step(self, keys: t.Sequence[Row], tag: T) -> list[tuple[list[Difference], T]]:
+        """Begin with one more group, and with the next reading of those before; what of them is confirmed, with its tag.
+
+        Raises as confirm() does.
+        """
+        self._groups += [_Group(self._sessions, self._table, keys, tag)] if keys else []
+        return self._read_on()
+
+    def rest(self) -> t.Iterator[tuple[list[Difference], T]]:
+        """Read until all groups are confirmed. Raises as confirm() does."""
+        while self._groups:
+            yield from self._read_on()
+
+    def _read_on(self) -> list[tuple[list[Difference], T]]:
+        reading, self._reading = self._reading, None
+        if reading:
+            reading.result()
+            for group in self._groups:
+                group.judge(self._compared)
+        finished = [group for group in self._groups if not group.suspects]
+        self._groups = [group for group in self._groups if group.suspects]
+        if any(group.readings for group in self._groups):
+            self._fence()
+        if self._groups:
+            suspects = [some for group in self._groups for some in group.suspects]
+            self._reading = self._pool.submit(_read, *self._sessions, suspects)
+            for group in self._groups:
+                group.readings += 1
+        return [(list(group.verdicts.values()), group.tag) for group in finished]
+
+
+class _Group(t.Generic[T]):
+    """Suspects that were begun with together, and what of them is confirmed."""
+
+    def __init__(self, sessions: tuple[Session, Session], table: Table, keys: t.Sequence[Row], tag: T) -> None:
+        self.tag = tag
+        self.suspects = [_Suspects(*sessions, table, some) for some in _portions(table, keys)]
+        self.readings = 0
+        self.verdicts: dict[Row, Difference] = {}
+        self._table = table
+        self._space = KeySpace(table, t.cast(t.Any, table.key))
+
+    def judge(self, compared: Compared | None) -> None:
+        """Take note of the last reading, if there was one. Raises Undecided."""
+        if not self.readings:
+            return
+        for some in self.suspects:
+            if self.readings > 1:
+                for copies in some.take_stable():
+                    difference = _difference(self._space, copies)
+                    self.verdicts[difference.key] = difference
             some.drop_equal(compared)
-        pending = [some for some in pending if some.copies]
-        if not pending:
-            return list(verdicts.values())
-        fence()
-        _read(source, target, pending)
-        for some in pending:
-            for copies in some.take_stable():
-                difference = _difference(space, copies)
-                verdicts[difference.key] = difference
-    raise Undecided(
-        "rows_keep_changing",
-        f"{table.name}: {sum(len(some.copies) for some in pending)} suspected rows kept changing over {_MAX_READINGS} readings.",
-        "Run again at a quieter time.",
-    )
+        self.suspects = [some for some in self.suspects if some.copies]
+        if self.suspects and self.readings > _MAX_READINGS:
+            raise Undecided(
+                "rows_keep_changing",
+                f"{self._table.name}: {sum(len(some.copies) for some in self.suspects)} suspected rows kept changing over"
+                f" {_MAX_READINGS} readings.",
+                "Run again at a quieter time.",
+            )
 
 
 class _Suspects:
@@ -214,10 +295,12 @@ class _Suspects:
         # How many drained readings in a row each stayed as it was before.
         self._stable = dict.fromkeys(keys, 0)
         self.questions = self._ask_for(keys)
+        self._changed = True
 
     def heard(self) -> None:
         """Both servers have answered the questions."""
-        if all(question.unchanged for question in self.questions):
+        self._changed = not all(question.unchanged for question in self.questions)
+        if not self._changed:
             self._stable = {key: readings + 1 for key, readings in self._stable.items()}
             return
         before = self.copies
@@ -228,6 +311,8 @@ class _Suspects:
 
     def drop_equal(self, compared: Compared | None) -> None:
         """Look on at those alone whose copies differ."""
+        if not self._changed:
+            return
         self._keep([key for key, copies in self.copies.items() if _differ(self._table, t.cast(_Copies, copies), compared)])
 
     def take_stable(self) -> list[_Copies]:
@@ -247,9 +332,9 @@ class _Suspects:
 
 
 def _read(source: Session, target: Session, suspects: t.Sequence[_Suspects]) -> None:
-    """Read both copies of all of them. Raises ServerError."""
-    for side, session in enumerate((source, target)):
-        _ask(session, [some.questions[side] for some in suspects])
+    """Read both copies of all of them, on both servers at once. Raises ServerError."""
+    sides = {id(session): side for side, session in enumerate((source, target))}
+    at_once(source, target, lambda session: _ask(session, [some.questions[sides[id(session)]] for some in suspects]))
     for some in suspects:
         some.heard()
 

@@ -41,6 +41,7 @@ class Crew:
         self._open_target = open_target
         self._workers = workers
         self._hands: Hands | None = None
+        self._lookers: Lane | None = None
 
     def __enter__(self) -> Crew:
         return self
@@ -66,8 +67,23 @@ class Crew:
                 opened.pop_all()
         return self._hands
 
+    def lookers(self) -> Lane:
+        """One more lane, opened where it is first needed: it looks at suspected rows while the scouts go on cutting chunks.
+
+        Raises ConnectError, Refusal.
+        """
+        if self._lookers is None:
+            with ExitStack() as opened:
+                source = opened.enter_context(self._open_source())
+                self._lookers = Lane(source, self._open_target())
+                opened.pop_all()
+        return self._lookers
+
     def close(self) -> None:
         """Close all sessions."""
         if self._hands is not None:
             self._hands.close()
             self._hands = None
+        if self._lookers is not None:
+            self._lookers.close()
+            self._lookers = None

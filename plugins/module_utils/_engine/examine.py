@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import typing as t
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from . import compare, confirm, fingerprint, multiset, schema
@@ -21,15 +22,15 @@ from .report import ERROR, SKIPPED, UNDECIDED, TableReport
 from .schema import Table
 from .selection import Selected, ignored_columns
 from .session import Row
-from .spool import SpoolFile
+from .spool import SpoolFile, in_batches
 from .state import StateFile
 from .tally import Tally
 
 # Suspected keys collected before they are read again: bounds memory, saves fences.
-_SUSPECTS_AT_ONCE = 6000
+_SUSPECTS_AT_ONCE = 4000
 
-# Bytes of rows read at once from one server: confirming holds both copies of two readings.
-_BYTES_AT_ONCE = 4 << 20
+# Bytes of rows read at once from one server: confirming holds both copies, as they came and taken apart, of three groups.
+_BYTES_AT_ONCE = 3 << 20
 
 
 @dataclass(frozen=True)
@@ -113,16 +114,29 @@ class Examiner:
         if checkpoint:
             lower, found = checkpoint
             tally.resume(found)
-        pending: dict[Row, float] = {}
-        at_once = _rows_at_once(table)
-        for chunk in compare.compare(hands, larger, prints, estimate, self.pace.chunk_time, self.may_go_on, lower):
-            tally.chunks += 1
-            pending.update((key, tally.rows + place * chunk.rows) for key, place in chunk.suspects.items())
-            tally.rows += chunk.rows
-            if len(pending) >= at_once or self.state.is_due:
-                self._settle(scouts, table, pending, compared, tally, at_once)
-                self.state.note(table, chunk.span.upper, tally.report())
-            self.meter.reached(tally.rows, tally.total)
+        pending: _Places = {}
+        at_once = rows_at_once(table)
+        with ExitStack() as opened:
+            readings: confirm.Readings[_Places] | None = None
+            for chunk in compare.compare(hands, larger, prints, estimate, self.pace.chunk_time, self.may_go_on, lower):
+                tally.chunks += 1
+                pending.update((key, tally.rows + place * chunk.rows) for key, place in chunk.suspects.items())
+                tally.rows += chunk.rows
+                if len(pending) >= at_once and not space.has_spellings:
+                    # So many that it pays to look at them while chunks are compared, and at several groups together.
+                    if readings is None:
+                        lane = self.crew.lookers()
+                        readings = confirm.Readings(lane.source, lane.target, table, self.fence, compared)
+                        opened.enter_context(readings)
+                    for some in _groups(pending, at_once):
+                        _add(tally, readings.step(list(some), some))
+                    pending.clear()
+                if len(pending) >= at_once or self.state.is_due:
+                    _add(tally, readings.rest() if readings else ())
+                    self._settle(scouts, table, pending, compared, tally, at_once)
+                    self.state.note(table, chunk.span.upper, tally.report())
+                self.meter.reached(tally.rows, tally.total)
+            _add(tally, readings.rest() if readings else ())
         self._settle(scouts, table, pending, compared, tally, at_once)
         self.meter.reached(tally.rows, tally.total)
 
@@ -130,15 +144,13 @@ class Examiner:
         self,
         scouts: Lane,
         table: Table,
-        pending: dict[Row, float],
+        pending: _Places,
         compared: confirm.Compared,
         tally: Tally,
         at_once: int,
     ) -> None:
-        keys = list(pending)
-        for start in range(0, len(keys), at_once):
-            some = keys[start : start + at_once]
-            tally.add(confirm.confirm(scouts.source, scouts.target, table, some, self.fence, compared), pending)
+        for some in _groups(pending, at_once):
+            tally.add(confirm.confirm(scouts.source, scouts.target, table, list(some), self.fence, compared), some)
         pending.clear()
         tally.settled()
 
@@ -148,7 +160,7 @@ class Examiner:
         rows = multiset.Rows(table, columns, self.wanted.where, self.wanted.float_precision)
         estimate = max(table.rows_estimate, target_table.rows_estimate)
         found = multiset.scan(lane, rows, estimate)
-        at_once = _rows_at_once(table)
+        at_once = rows_at_once(table)
         tally.chunks, tally.rows = 1, found.rows
         for suspects in found.suspects:
             for start in range(0, len(suspects), at_once):
@@ -156,8 +168,22 @@ class Examiner:
                 self.meter.reached(tally.rows, tally.total)
 
 
-def _rows_at_once(table: Table) -> int:
-    """How many suspected rows are read again together."""
+# Suspected keys, and how many rows of the table lie before each.
+_Places = dict[Row, float]
+
+
+def _groups(pending: _Places, most: int) -> t.Iterator[_Places]:
+    """The suspects in groups of so many."""
+    return map(dict, in_batches(pending.items(), most))
+
+
+def _add(tally: Tally, confirmed: t.Iterable[tuple[list[confirm.Difference], _Places]]) -> None:
+    for differences, places in confirmed:
+        tally.add(differences, places)
+
+
+def rows_at_once(table: Table) -> int:
+    """How many suspected rows are read again together: many share the waits for replication, few fit into little memory."""
     return max(20, table.rows_within(_BYTES_AT_ONCE, _SUSPECTS_AT_ONCE))
 
 

@@ -6,15 +6,16 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import typing as t
 from dataclasses import replace
 
 from . import multiset, schema
 from .catalog import read_tables
-from .confirm import Difference, confirm
+from .confirm import Difference, Readings
 from .errors import ReplError, TableProblem, Undecided
-from .examine import Examination
+from .examine import Examination, rows_at_once
 from .lanes import Lane
 from .planfile import PlannedRow, PlannedTable
 from .progress import Meter
@@ -23,9 +24,6 @@ from .schema import Table
 from .session import Row
 from .spool import in_batches
 from .tally import Tally
-
-# Planned keys read again at once.
-_KEYS_AT_ONCE = 2000
 
 
 def examine_planned(
@@ -70,8 +68,7 @@ def _examine(
     _refuse_untold(planned, table)
     tally = Tally(table, sample_rows, len(planned.rows))
     healed = changed = looked = 0
-    for some in in_batches(planned.rows, _KEYS_AT_ONCE):
-        now = _now(lane, table, some, fence)
+    for some, now in _now(lane, table, planned.rows, fence):
         standing: list[Difference] = []
         for row in some:
             difference = now.get(row.key if table.key else (row.digest,))
@@ -96,12 +93,22 @@ def _is_same(table: Table, planned: PlannedTable) -> bool:
     return (table.shape, way) == (planned.shape, planned.digest_by)
 
 
-def _now(lane: Lane, table: Table, planned: t.Sequence[PlannedRow], fence: t.Callable[[], None]) -> dict[Row, Difference]:
-    """What still differs of these rows, by key, or by fingerprint in a table without one."""
-    if table.key:
-        return {each.key: each for each in confirm(lane.source, lane.target, table, [row.key for row in planned], fence)}
-    found = multiset.confirm(lane, multiset.Rows(table, table.stored_columns), [row.digest for row in planned], fence)
-    return {(each.digest,): each for each in found}
+# Some rows of a plan, and what still differs of them, by key, or by fingerprint in a table without one.
+_Now = tuple[list[PlannedRow], dict[Row, Difference]]
+
+
+def _now(lane: Lane, table: Table, planned: t.Iterable[PlannedRow], fence: t.Callable[[], None]) -> t.Iterator[_Now]:
+    batches = in_batches(planned, rows_at_once(table))
+    if table.key is None:
+        rows = multiset.Rows(table, table.stored_columns)
+        for some in batches:
+            yield some, {(each.digest,): each for each in multiset.confirm(lane, rows, [row.digest for row in some], fence)}
+        return
+    readings: Readings[list[PlannedRow]] = Readings(lane.source, lane.target, table, fence)
+    with readings:
+        stepwise = (readings.step([row.key for row in some], some) for some in batches)
+        for differences, some in itertools.chain(itertools.chain.from_iterable(stepwise), readings.rest()):
+            yield some, {each.key: each for each in differences}
 
 
 def _refuse_untold(planned: PlannedTable, table: Table) -> None:

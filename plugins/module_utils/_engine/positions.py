@@ -30,6 +30,10 @@ class Positions:
 
     def add(self, kind: str, before: float, rows: int = 1) -> None:
         """Put down ``rows`` differing rows of one kind that have ``before`` rows before them."""
+        counts = self._stretches.get(int(before) // self._width)
+        if counts is not None and kind in counts:  # the usual case: a neighbour is there
+            counts[kind] += rows
+            return
         self._put(int(before) // self._width, kind, rows)
         while len(self._stretches) > MARKS:
             self._widen()

@@ -41,7 +41,8 @@ def sample(table: Table, difference: Difference) -> SampleRow:
 def diff(table: Table, differences: t.Collection[Difference], source_address: str, target_address: str) -> DiffBlock:
     """The target's rows before and after, one line a row, in order of the key; of very many, some from the beginning."""
     first = itertools.islice(differences, _ORDERED_ROWS)
-    shown = heapq.nsmallest(_DIFF_ROWS, first, key=lambda difference: _sort_key(table, difference.key))
+    columns = _key_columns(table)
+    shown = heapq.nsmallest(_DIFF_ROWS, first, key=lambda difference: _sort_key(columns, difference.key))
     left_out = len(differences) - len(shown)
     before = [_line(table, each, each.target) for each in shown if each.kind != MISSING]
     after = [_line(table, each, each.source) for each in shown if each.kind != EXTRA]
@@ -108,9 +109,8 @@ def _line(table: Table, difference: Difference, row: Row | None) -> str:
     return " | ".join([key_text(table, difference.key), *values])
 
 
-def _sort_key(table: Table, key: Row) -> tuple[tuple[int, bytes], ...]:
+def _sort_key(columns: t.Sequence[Column], key: Row) -> tuple[tuple[int, bytes], ...]:
     """Numbers by value, everything else by bytes: an order for the eye, the same in every run."""
     return tuple(
-        (int(value), b"") if column.is_integer and value is not None else (0, value or b"")
-        for column, value in zip(_key_columns(table), key)
+        (int(value), b"") if column.is_integer and value is not None else (0, value or b"") for column, value in zip(columns, key)
     )

@@ -11,12 +11,14 @@ target. Killed at any instant, the source is unchanged and the target is as it w
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import typing as t
 from collections import defaultdict
 from dataclasses import dataclass, field
 
 from . import rewrite
-from .arrival import drain, refuse_on_their_way, wanting
+from .arrival import Arrivals, drain, refuse_on_their_way
 from .collisions import Collisions, going
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
 from .constraints import Constraints
@@ -29,8 +31,8 @@ from .present import key_text
 from .recipes import DELETE, INSERT, PLAIN, REPLACE, UPDATE, Recipe
 from .schema import Key, Table
 from .session import Row, Session
-from .shadow import Shadow, prepare
-from .spool import Ahead, Spool, gather, in_portions, row_bytes
+from .shadow import Cover, Shadow, prepare
+from .spool import Ahead, Spool, gather, in_batches, in_portions, row_bytes
 from .unaltered import Unaltered, none_on
 
 # Batches logged between two drainings. It starts with one, so that a problem shows early, and doubles.
@@ -63,6 +65,7 @@ def repair_table(
     recipe: Recipe = PLAIN,
     reached: t.Callable[[int], None] = lambda rows: None,
     settled: t.Callable[[], bool] = lambda: True,
+    aside: tuple[Session, ...] = (),
 ) -> TableRepair:
     """Repair the rows of one plan by the statements of ``recipe``. Tables without a key: see copies.py.
 
@@ -70,6 +73,7 @@ def repair_table(
     replication both ways, ``check_links`` raises when a link is broken. ``spare_deletes``: rows planned otherwise that
     may be deleted because the source has deleted them meanwhile. ``reached`` is told the rows done, before each batch, and
     may raise Undecided to end it there. ``settled``: whether the source has all that the target has written so far.
+    ``aside``: more sessions to source and target, to verify rows while the next are logged.
     Raises before anything is written: TableProblem, Refusal ``journal_unwritable`` or ``broken_link``, ServerError. What
     goes wrong later is in the result.
     """
@@ -86,7 +90,7 @@ def repair_table(
     ids = journal.plan(table, changes)
     run = _Run(
         source_lock,
-        source_log,
+        Cover(source_log, table),
         target,
         table,
         packet,
@@ -96,14 +100,15 @@ def repair_table(
         *unaltered,
         locks_for(source_lock, table),
         journal,
-        fence,
-        check_links,
         spare_deletes,
         reached,
         settled,
     )
-    jobs = (_Job(number, change.kind, change.key, change.source, change.target) for number, change in zip(ids, changes))
-    run.all(jobs, batch_rows)
+    jobs = (_Job(number, *record[:4]) for number, record in zip(ids, changes.records))
+    batches = in_batches(jobs, batch_rows) if changes.fit_together(batch_rows) else _portions(jobs, batch_rows)
+    drained = functools.partial(drain, fence, check_links)
+    with Arrivals(source_lock, target, table, drained, run.seen, aside) as arrivals:
+        run.all(batches, batch_rows, arrivals)
     return run.result(changes)
 
 
@@ -166,7 +171,7 @@ class _Run:
     """The repair of one table while it goes on."""
 
     source_lock: Session
-    source_log: Session
+    cover: Cover
     target: Session
     table: Table
     packet: int
@@ -177,8 +182,6 @@ class _Run:
     target_definition: Unaltered
     locks: Locks
     journal: Writer
-    fence: t.Callable[[], None]
-    check_links: t.Callable[[], None]
     spare_deletes: int
     reached: t.Callable[[int], None]
     settled: t.Callable[[], bool]
@@ -191,21 +194,25 @@ class _Run:
     rows_unverified: int = 0
     stopped: ReplError | None = None
 
-    def all(self, jobs: t.Iterable[_Job], batch_rows: int) -> None:
+    def all(self, batches: t.Iterable[list[_Job]], batch_rows: int, arrivals: Arrivals) -> None:
         """Work through the jobs, then through those put off."""
+        put_off = Spool()
         try:
-            for _pass in range(_PASSES):
-                self._pass(jobs, batch_rows)
-                put_off, self.put_off = self.put_off, Spool()
-                jobs = map(_Job._make, put_off)
-                if not put_off:
-                    break
-            for job in jobs:
+            with self.cover:
+                for _pass in range(_PASSES):
+                    self._pass(batches, arrivals)
+                    put_off, self.put_off = self.put_off, Spool()
+                    if not put_off:
+                        break
+                    batches = _portions(map(_Job._make, put_off), batch_rows)
+            for job in map(_Job._make, put_off):
                 self._skip(job)
             self.journal.flush()
         except ReplError as exc:
             self._release()
             self.stopped = exc
+            with contextlib.suppress(ReplError):  # of what was logged before
+                arrivals.finish()
 
     def result(self, changes: t.Iterable[Difference]) -> TableRepair:
         """Sum up."""
@@ -220,22 +227,34 @@ class _Run:
             stopped=self.stopped,
         )
 
-    def _pass(self, jobs: t.Iterable[_Job], batch_rows: int) -> None:
+    def _pass(self, batches: t.Iterable[list[_Job]], arrivals: Arrivals) -> None:
         at_once, logged = 1, 0
         tried: list[_Tried] = []
-        batches = Ahead(in_portions(jobs, batch_rows, lambda job: job.size))
-        self.meanwhile = batches.fetch
-        for batch in batches:
+        coming = Ahead(batches)
+        self.meanwhile = coming.fetch
+
+        def verify() -> None:
+            self.cover.lift()
+            arrivals.expect(tried)
+
+        for batch in coming:
             if logged == at_once:
-                self._verify(tried)
+                verify()
                 at_once, logged, tried = min(2 * at_once, _MAX_BATCHES_AT_ONCE), 0, []
             try:
                 tried += [(job.id, job.key) for job in self._batch(batch)]
             except Undecided:  # told to end
-                self._verify(tried)
+                verify()
                 raise
             logged += 1
-        self._verify(tried)
+        verify()
+        arrivals.finish()
+
+    def seen(self, arrived: list[int], wrong: list[Row]) -> None:
+        """Note which rows were verified, by id, and which are not, by key."""
+        self.rows_unverified += len(wrong)
+        self.unverified += wrong[: _TOLD - len(self.unverified)]
+        self.journal.verified(arrived)
 
     def _put_off(self, job: _Job) -> None:
         self.put_off.append(tuple(job), job.size)
@@ -255,10 +274,11 @@ class _Run:
         free = self._free_of_collisions(jobs)
         if not free:
             return []
+        search = any(self.recipe.verb(kind) in (DELETE, UPDATE) for kind in {job.kind for job in free})
         try:
-            with Shadow(self.source_log, self.table) as shadow:
-                return self._log(free, theirs, shadow, attempt > 1)
+            return self._log(free, theirs, self.cover.shadow(empty=search), attempt > 1)
         except LockConflict:
+            self.cover.lift()
             self._release()
             if attempt == ATTEMPTS:
                 raise
@@ -358,13 +378,9 @@ class _Run:
     def _release(self) -> None:
         self.locks.give_up()
 
-    def _verify(self, tried: t.Sequence[_Tried]) -> None:
-        """Drain replication and compare both copies."""
-        ids = {key: number for number, key in tried}
-        wrong = wanting(self.source_lock, self.target, self.table, list(ids), lambda: drain(self.fence, self.check_links))
-        self.rows_unverified += len(wrong)
-        self.unverified += wrong[: _TOLD - len(self.unverified)]
-        self.journal.verified([ids[key] for key in ids.keys() - set(wrong)])
+
+def _portions(jobs: t.Iterable[_Job], batch_rows: int) -> t.Iterator[list[_Job]]:
+    return in_portions(jobs, batch_rows, lambda job: job.size)
 
 
 def _refuse_unsafe(table: Table) -> None:

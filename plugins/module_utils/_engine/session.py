@@ -20,7 +20,7 @@ from . import dialect as dialects
 from . import wire
 from .endpoint import Endpoint, refused, tls_context
 from .errors import AccessDenied, BecameReadOnly, LockConflict, LostConnection, ReplError, ServerError
-from .wire import Row
+from .wire import Answer, Row
 
 try:
     import pymysql
@@ -153,26 +153,27 @@ class Session:
         with self._errors():
             return wire.query(self._connection, sql)
 
-    def ask(self, questions: t.Iterable[str], heard: t.Callable[[wire.Answer], None]) -> None:
+    def ask(self, questions: t.Iterable[str], heard: t.Callable[[Answer], None], known: t.Iterable[Answer | None] = ()) -> None:
         """Run queries and hand on each answer, while the server is at the next one already.
 
-        ``heard`` must not use this session. Raises ServerError as rows() does. Left by any other error, the session is
-        closed: an answer that nobody waits for must never be taken for that of a later query.
+        ``known``: answers likely to come again, by the order of the questions; one that does is handed on itself. ``heard``
+        must not use this session. Raises as rows() does; left by any other error, the session is closed: an answer that
+        nobody waits for must never be taken for that of a later query.
         """
-        asked = False
+        asked, likely = False, iter(known)
         try:
             for sql in questions:
                 answer = None
                 if asked:
                     asked = False
-                    answer = self._receive()
+                    answer = self._receive(next(likely, None))
                 self._send(sql)
                 asked = True
                 if answer:
                     heard(answer)
             if asked:
                 asked = False
-                heard(self._receive())
+                heard(self._receive(next(likely, None)))
         except BaseException:
             if asked:
                 self.close()
@@ -201,11 +202,11 @@ class Session:
         with self._errors():
             wire.send(self._connection, sql)
 
-    def _receive(self) -> wire.Answer:
+    def _receive(self, known: Answer | None = None) -> Answer:
         with self._errors():
-            return wire.receive(self._connection)
+            return wire.receive(self._connection, known)
 
-    def rows_of(self, answer: wire.Answer) -> list[Row]:
+    def rows_of(self, answer: Answer) -> list[Row]:
         """The rows of an answer that this session gave. Raises ServerError for one that is not whole."""
         with self._errors():
             return answer.rows()

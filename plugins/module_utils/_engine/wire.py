@@ -45,17 +45,25 @@ _Taker = t.Callable[[bytes, int, int], None]
 
 
 class Answer(t.NamedTuple):
-    """The rows of a result as they came: two answers are equal when every byte of every row is.
+    """The rows of a result as they came: two answers are equal when every byte of them is.
 
-    To compare two answers costs next to nothing, to take the rows apart most of what reading them takes.
+    To compare two answers costs next to nothing, to take the rows apart most of what reading them takes. ``whole``: what came
+    from the packet ``number`` on, to the end.
     """
 
     packets: list[bytes]
     width: int
+    whole: bytes
+    number: int
 
     def rows(self) -> list[Row]:
         """The rows, taken apart. Raises the driver's OperationalError for one that is not whole."""
         return [_values(packet, 0, len(packet), self.width) for packet in self.packets]
+
+    @property
+    def bare(self) -> Answer:
+        """What is needed to know it again when it comes once more."""
+        return self._replace(packets=[])
 
 
 def query(connection: t.Any, sql: str) -> list[Row]:
@@ -64,12 +72,11 @@ def query(connection: t.Any, sql: str) -> list[Row]:
     Raises the driver's errors and OSError. An incomplete result is never returned: the connection is closed then.
     """
     rows: list[Row] = []
-
-    def taking(width: int) -> _Taker:
-        return lambda data, start, end: rows.append(_values(data, start, end, width))
-
     send(connection, sql)
-    _receive(connection, taking)
+    width = _columns(connection)
+    if width:
+        with _Reading(connection, keep=False) as reading:
+            reading.packets(lambda data, start, end: rows.append(_values(data, start, end, width)))
     return rows
 
 
@@ -78,17 +85,26 @@ def send(connection: t.Any, sql: str) -> None:
     connection._execute_command(COMMAND.COM_QUERY, sql.encode(connection.encoding))
 
 
-def receive(connection: t.Any) -> Answer:
-    """Like query(), of the statement that was sent, but leaves the rows as they came."""
-    packets: list[bytes] = []
-    return Answer(packets, _receive(connection, lambda width: lambda data, start, end: packets.append(data[start:end])))
+def receive(connection: t.Any, known: Answer | None = None) -> Answer:
+    """Like query(), of the statement that was sent, but leaves the rows as they came.
 
-
-def _receive(connection: t.Any, taking: t.Callable[[int], _Taker]) -> int:
-    """Hand on all packets of a result and return how many columns it has.
-
-    ``taking`` is told the number of columns and gives what takes the packets.
+    If every byte is as in ``known``, that is returned; it is compared as it comes, which costs less than to look for packets.
     """
+    packets: list[bytes] = []
+    width = _columns(connection)
+    number = connection._next_seq_id
+    whole = b""
+    if width:
+        with _Reading(connection, keep=True) as reading:
+            if known and (known.width, known.number) == (width, number) and reading.is_again(known.whole):
+                return known
+            reading.packets(lambda data, start, end: packets.append(data[start:end]))
+            whole = b"".join(reading.came)
+    return Answer(packets, width, whole, number)
+
+
+def _columns(connection: t.Any) -> int:
+    """Begin to receive a result: how many columns it has, 0 if there is none. Its rows must be read then, to the last one."""
     connection._read_query_result(unbuffered=True)
     result = connection._result
     if not result.unbuffered_active:
@@ -96,17 +112,58 @@ def _receive(connection: t.Any, taking: t.Callable[[int], _Taker]) -> int:
     # Whatever happens from here on, nobody else may read the rest.
     result.unbuffered_active = False
     result.connection = None
-    try:
-        _read(connection, taking(result.field_count))
-    except BaseException as exc:
-        if not getattr(exc, "said_by_server", False):
-            connection._force_close()
-        raise
     return int(result.field_count)
 
 
-def _read(connection: t.Any, take: _Taker) -> None:
-    read = connection._rfile.read1
+class _Reading:
+    """The reading of one result. Left by an error other than the server's own, the connection is closed."""
+
+    def __init__(self, connection: t.Any, keep: bool) -> None:
+        self._connection = connection
+        self._keep = keep
+        #: All that has been read, in pieces, if it is kept.
+        self.came: list[bytes] = []
+        self._replayed = 0
+
+    def __enter__(self) -> _Reading:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error and not getattr(error, "said_by_server", False):
+            self._connection._force_close()
+
+    def packets(self, take: _Taker) -> None:
+        """Hand on all packets, those too that is_again() has read."""
+        _read(self._connection, take, self._next)
+
+    def is_again(self, known: bytes) -> bool:
+        """Whether the result is this one, to its end. Reads no more than is the same, and what tells that it is not."""
+        place = 0
+        while place < len(known):
+            part = self._read(min(_CHUNK, len(known) - place))
+            if not known.startswith(part, place):
+                return False
+            place += len(part)
+        return True
+
+    def _read(self, size: int) -> bytes:
+        part: bytes = self._connection._rfile.read1(size)
+        if not part:
+            raise _lost("the server closed it")
+        if self._keep:
+            self.came.append(part)
+        return part
+
+    def _next(self, size: int) -> bytes:
+        if self._replayed == len(self.came):
+            part = self._read(size)
+            self._replayed = len(self.came)
+            return part
+        self._replayed += 1
+        return self.came[self._replayed - 1]
+
+
+def _read(connection: t.Any, take: _Taker, read: t.Callable[[int], bytes]) -> None:
     number = connection._next_seq_id
     data, place = b"", 0
     while True:
@@ -185,8 +242,6 @@ def _fill(read: t.Callable[[int], bytes], data: bytes, wanted: int) -> bytes:
     parts, have = [data], len(data)
     while have < wanted:
         part = read(max(_CHUNK, min(wanted - have, 1 << 20)))
-        if not part:
-            raise _lost("the server closed it")
         parts.append(part)
         have += len(part)
     return b"".join(parts)

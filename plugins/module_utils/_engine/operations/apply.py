@@ -145,9 +145,13 @@ class _Work:
             links = (run.fence, run.check_links)
             if table.key is None:
                 return repair_copies(*sessions, table, changes, self.writer, *links, spare, self._reached, run.settled)
-            return repair_table(
-                *sessions, table, changes, rows, self.writer, *links, spare, plan.recipe, self._reached, run.settled
-            )
+            with ExitStack() as opened:
+                # Only where there is more than one batch it has anything to do.
+                also = (run.connections.new_source, run.connections.new_target) if len(changes) > rows else ()
+                aside = tuple(opened.enter_context(connect()) for connect in also)
+                return repair_table(
+                    *sessions, table, changes, rows, self.writer, *links, spare, plan.recipe, self._reached, run.settled, aside
+                )
 
     def _given(self, adoption: adopt.Adoption) -> None:
         """The source has got so many rows of a table; returns when more may be."""

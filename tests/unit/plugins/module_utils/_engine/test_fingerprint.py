@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import fingerprint
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import Column
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.keyspace import KeyRange, KeySpace
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import Column, Key, KeyPart, Table, TableName
 
 texts = st.one_of(st.none(), st.text(alphabet="a,#01", max_size=4))
 numbers = st.one_of(st.none(), st.integers(-20, 20))
@@ -54,3 +56,31 @@ def test_long_values_are_digested_so_that_the_string_stays_below_the_packet_limi
     many = tuple(column(f"c{n}", "text") for n in range(9))
     assert "SHA2(`c0`, 256)" in fingerprint.joined(many)
     assert "SHA2" not in fingerprint.joined(many[:8])
+
+
+class Cutting:
+    """A server whose values end at its max_allowed_packet."""
+
+    def __init__(self, packet):
+        self._packet = packet
+        self.asked_again = []
+
+    def rows(self, sql):
+        if "GROUP_CONCAT" not in sql:
+            self.asked_again.append(sql)
+            return [(b"%d" % number, bytes(16)) for number in (12, 34, 56)]
+        assert sql.count("SHA2") == 1, "of the second range"
+        bare, whole = (b",".join(b"%d:%b" % (number, digest) for number in (12, 34, 56)) for digest in (b"", b"0" * 32))
+        return [(b"0", b"3", bare[: self._packet]), (b"1", b"3", whole[: self._packet]), (b"2", b"0", None)]
+
+
+@pytest.mark.parametrize("packet", range(120))
+def test_keys_that_were_cut_short_are_never_taken_for_keys(packet):
+    key = Key("PRIMARY", (KeyPart("n", None, False),))
+    columns = (column("n", "int", nullable=False), column("s", "varchar"))
+    space = KeySpace(Table(TableName("d", "t"), "BASE TABLE", "InnoDB", columns, (key,), 0), key)
+    server = Cutting(packet)
+    spans = [KeyRange(None, (b"9",)), KeyRange((b"9",), (b"99",)), KeyRange((b"99",))]
+    found = fingerprint.Fingerprint(space, columns, True).rows_of_strips(server, spans, {0, 2})
+    assert [[pair.partition(b":")[0] for pair in pairs] for pairs in found] == [[b"12", b"34", b"56"]] * 2 + [[]]
+    assert len(server.asked_again) == (packet < 11) + (packet < 107)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import BadValue
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.keyspace import (
     KeyRange,
     KeySpace,
@@ -60,3 +61,38 @@ def test_unbounded_range_takes_every_row():
 def test_names_and_values_cannot_leave_their_place():
     odd = space(KeyPart("a`b", None, False), data_type="varchar")
     assert odd.any_of([(b"x'; DROP TABLE t -- ",)]) == "`a``b` IN (_utf8mb4 X'78273B2044524F50205441424C452074202D2D20')"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "condition"),
+    [
+        ((7,), "`a` IN (7)"),
+        ((8, 7, 9), "`a` BETWEEN 7 AND 9"),
+        ((-1, 1, 3, 5), "`a` BETWEEN -1 AND 5"),  # co-masters that count in steps of two
+        ((1, 2, 9), "`a` IN (1, 2, 9)"),
+        ((2**64 - 2, 2**64 - 1), f"`a` BETWEEN {2**64 - 2} AND {2**64 - 1}"),
+    ],
+)
+def test_integers_close_together_are_one_range_that_holds_no_more_than_twice_as_many(numbers, condition):
+    keys = [(b"%d" % number,) for number in numbers]
+    assert space(KeyPart("a", None, False)).near(keys) == condition
+
+
+@pytest.mark.parametrize(
+    ("keys", "condition"),
+    [
+        (space(KeyPart("a", None, True)), "`a` IN (1, 2)"),
+        (space(KeyPart("a", None, False), data_type="decimal"), "`a` IN (1, 2)"),
+        (space(KeyPart("a", None, False), data_type="varbinary"), "`a` IN (X'31', X'32')"),
+    ],
+)
+def test_other_keys_are_looked_up_one_by_one(keys, condition):
+    assert keys.near([(b"1",), (b"2",)]) == condition
+
+
+def test_what_is_no_integer_is_no_end_of_a_range():
+    """It comes from a file that somebody has changed."""
+    keys = space(KeyPart("a", None, False))
+    assert keys.near([(b"1",), (b"1.5",)]) == "`a` IN (1, 1.5)"
+    with pytest.raises(BadValue):
+        keys.near([(b"1",), (b"x",)])

@@ -111,6 +111,58 @@ def test_answers_are_equal_when_every_byte_is():
     assert answer((b"1", b"23", b"")) != answer((b"12", b"3", b""))
 
 
+def received(sent, width=3, most=1000, known=None):
+    """An answer, and what was left unread behind it."""
+    connection = Connection(sent, width, most)
+    wire.send(connection, "SELECT")
+    return wire.receive(connection, known), connection
+
+
+@pytest.mark.parametrize("most", [1, 7, 1000, 1 << 30])
+def test_an_answer_that_came_before_is_known_again(most):
+    sent = packets(*rows_of(*ROWS), END)
+    known, _connection = received(sent)
+    again, connection = received(sent, most=most, known=known)
+    assert again is known
+    assert (connection.closed, connection._result.unbuffered_active, connection._rfile.read()) == (False, False, b"")
+
+
+@pytest.mark.parametrize("most", [1, 7, 1000, 1 << 30])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        ROWS[:1],
+        ROWS[:2],
+        [*ROWS, (b"", b"", b"")],
+        [*ROWS, *ROWS],
+        [ROWS[0], (b"x" * 250, b"y" * 251, b"z" * 69_999 + b"-"), ROWS[2]],
+        [*ROWS[:2], (b"\xfe\xff\xfb", b"\0", b"")],
+        [(b"1", None, None), *ROWS[1:]],
+    ],
+)
+def test_whatever_differs_from_the_known_answer_is_read_whole(rows, most):
+    known, _connection = received(packets(*rows_of(*ROWS), END))
+    answer, connection = received(packets(*rows_of(*rows), END), most=most, known=known)
+    assert answer is not known
+    assert answer != known
+    assert answer.rows() == rows
+    assert not connection.closed
+    assert received(packets(*rows_of(*rows), END), known=answer)[0] is answer
+
+
+@pytest.mark.parametrize("end", [0, 4, 5, 30, 5000, -1])
+def test_what_breaks_off_is_never_a_known_answer(end):
+    sent = packets(*rows_of(*ROWS), END)
+    known, _connection = received(sent)
+    connection = Connection(sent[:end], 3)
+    with pytest.raises(pymysql.err.OperationalError, match="Lost"):
+        wire.receive(connection, known)
+    assert connection.closed
+    with pytest.raises(pymysql.err.OperationalError, match="interrupted"):
+        received(packets(*rows_of(*ROWS[:1]), ERROR), known=known)
+
+
 def test_packet_numbers_go_round():
     many = [(b"%d" % number,) for number in range(1000)]
     assert wire.query(Connection(packets(*rows_of(*many), END), 1), "SELECT") == many
