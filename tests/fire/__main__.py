@@ -12,11 +12,11 @@ import time
 from collections import Counter
 from dataclasses import replace
 from functools import partial
-from itertools import count
 
-from sandbox import SandboxError, Topology, packages
+from sandbox import packages
 
-from . import climate, laws, quick, record, scenario, shrink, struck
+from . import beside, climate, laws, quick, record, scenario, shrink, struck
+from .series import Series
 from .stage import Stage, Tally
 
 SERVERS = ("mariadb-10.11", "mariadb-11.8", "mysql-9")
@@ -25,88 +25,61 @@ SERVERS = ("mariadb-10.11", "mariadb-11.8", "mysql-9")
 def main() -> int:
     """Run; returns 1 when a law was broken."""
     arguments = _parser().parse_args()
+    if arguments.jobs > 1:
+        return beside.run(sys.argv[1:], arguments.jobs)
     quick.hurry()
     ended = time.monotonic() + arguments.seconds
     failures = 0
-    for place, flavor in enumerate(arguments.server or SERVERS):
-        share = (ended - time.monotonic()) / (len(arguments.server or SERVERS) - place)
-        if not arguments.faults:
-            failures += _scenarios(flavor, arguments, time.monotonic() + share * (1 if arguments.scenarios else 0.5))
-        if not arguments.scenarios:
-            failures += _faults(flavor, arguments, time.monotonic() + share * (1 if arguments.faults else 0.5))
+    servers = arguments.server or SERVERS
+    # Jobs beside each other begin with different ones.
+    servers = [*servers[arguments.job % len(servers) :], *servers[: arguments.job % len(servers)]]
+    with quick.ending() as over:
+        for place, flavor in enumerate(servers):
+            share = (ended - time.monotonic()) / (len(servers) - place)
+            if not arguments.faults:
+                until = time.monotonic() + share * (1 if arguments.scenarios else 0.5)
+                failures += _scenarios(flavor, arguments, Series(arguments, until, partial(_stage, flavor, arguments), over))
+            if not arguments.scenarios:
+                until = time.monotonic() + share * (1 if arguments.faults else 0.5)
+                failures += _faults(flavor, arguments, Series(arguments, until, partial(_struck_stage, flavor, arguments), over))
     return 1 if failures else 0
 
 
-def _faults(flavor: str, arguments: argparse.Namespace, until: float) -> int:
-    tally, failures, started = Tally(), 0, time.monotonic()
+def _faults(flavor: str, arguments: argparse.Namespace, series: Series) -> int:
+    tally, noted = Tally(), _noted(flavor, arguments)
     hit: Counter[str] = Counter()
-    first = arguments.seed if arguments.seed is not None else int(time.time()) % 10_000_000 * 100
-    stage: Stage | None = None
-    block, done, seed = None, 0, first
-    try:
-        for seed in count(first):
-            if time.monotonic() >= until or (arguments.count and done >= arguments.count):
-                break
-            if block != seed // climate.BLOCK or stage is None:
-                stage = _renew(stage, flavor, climate.for_faults(seed))
-                block = seed // climate.BLOCK
-            done += 1
-            problem = struck.attempt(
-                stage, struck.make(seed, arguments.only, roomy=not climate.for_faults(seed).cramped), tally, hit
-            )
-            if problem:
-                failures += 1
-                print(f"\nFAILED  --faults --server {flavor} --seed {seed}\n{problem}", flush=True)
-                _close(stage)
-                stage = None
-                if failures >= arguments.failures:
-                    break
-    finally:
-        _close(stage)
-    if arguments.seed is None:
-        record.add(flavor, _version(flavor), faults=hit.total(), checks=tally.checks, failed=failures)
-    took = time.monotonic() - started
-    print(f"{flavor}: {done} faults, {hit.total()} of them struck, {failures} failed, {took:.0f} s, last seed {seed}", flush=True)
+    for seed, stage in series.attempts(lambda: noted.so_far(0, 0, sum(hit.values()), tally.checks, series.failures)):
+        wanted = climate.for_faults(seed, flavor, arguments.below)
+        trial = struck.make(seed, arguments.only, roomy=not wanted.cramped, alone=not wanted.below)
+        problem = struck.attempt(stage, trial, tally, hit)
+        if problem:
+            series.failed(f"--faults --server {flavor} --seed {seed}", problem)
+    print(f"{flavor}: {series.done} faults, {sum(hit.values())} of them struck, {series}", flush=True)
     print(f"  {dict(hit)} {tally.checks} checks {dict(tally.refused)}", flush=True)
-    return failures
+    return series.failures
 
 
-def _scenarios(flavor: str, arguments: argparse.Namespace, until: float) -> int:
-    tally, failures, started = Tally(), 0, time.monotonic()
-    first = arguments.seed if arguments.seed is not None else int(time.time()) % 10_000_000 * 100
-    seed = first
-    stage: Stage | None = None
-    block = None
-    try:
-        for seed in count(first):
-            if time.monotonic() >= until or (arguments.count and tally.scenarios + failures >= arguments.count):
-                break
-            if block != seed // climate.BLOCK or stage is None:
-                stage = _renew(stage, flavor, _climate(flavor, seed, arguments))
-                block = seed // climate.BLOCK
-            made = scenario.make(seed, flavor)
-            problem = laws.attempt(stage, made, tally)
-            if problem:
-                failures += 1
-                print(f"\nFAILED  --server {flavor} --seed {seed}\n{problem}", flush=True)
-                if arguments.shrink:
-                    made = shrink.smallest(made, problem, partial(_renew, None, flavor, _climate(flavor, seed, arguments)))
-                    print(f"climate: {_climate(flavor, seed, arguments)}\n{made.describe()}", flush=True)
-                _close(stage)
-                stage = None
-                if failures >= arguments.failures:
-                    break
-    finally:
-        _close(stage)
-    if arguments.seed is None:
-        record.add(flavor, _version(flavor), tally.scenarios + failures, tally.tables, checks=tally.checks, failed=failures)
-    took = time.monotonic() - started
-    print(f"{flavor}: {tally}, {failures} failed, {took:.0f} s, last seed {seed}", flush=True)
-    return failures
+def _scenarios(flavor: str, arguments: argparse.Namespace, series: Series) -> int:
+    tally, noted = Tally(), _noted(flavor, arguments)
+
+    def so_far() -> None:
+        noted.so_far(tally.scenarios + series.failures, tally.tables, 0, tally.checks, series.failures)
+
+    for seed, stage in series.attempts(so_far):
+        made = scenario.make(seed, flavor)
+        problem = laws.attempt(stage, made, tally)
+        if problem:
+            series.failed(f"--server {flavor} --seed {seed}", problem)
+            if arguments.shrink:
+                made = shrink.smallest(made, problem, partial(_stage, flavor, arguments, seed))
+                print(f"climate: {_climate(flavor, seed, arguments)}\n{made.describe()}", flush=True)
+    print(f"{flavor}: {tally}, {series}", flush=True)
+    return series.failures
 
 
-def _version(flavor: str) -> str:
-    return packages.version(packages.tree(flavor))
+def _noted(flavor: str, arguments: argparse.Namespace) -> record.Account:
+    """Where a run is counted; one again of a seed is not."""
+    return record.Account(flavor, packages.version(packages.tree(flavor)), counts=arguments.seed is None)
 
 
 def _climate(flavor: str, seed: int, arguments: argparse.Namespace) -> climate.Climate:
@@ -114,19 +87,16 @@ def _climate(flavor: str, seed: int, arguments: argparse.Namespace) -> climate.C
     return replace(wanted, tls=True, below=arguments.below) if arguments.below else wanted
 
 
-def _renew(stage: Stage | None, flavor: str, wanted: climate.Climate) -> Stage:
-    _close(stage)
-    try:
-        pair: Topology = climate.start(flavor, wanted)
-    except SandboxError as error:
-        raise SystemExit(f"{flavor} cannot live in {wanted}: {error}") from error
-    return Stage(pair, plain=not wanted.tls, passing=True)
+def _stage(flavor: str, arguments: argparse.Namespace, seed: int) -> Stage:
+    return _set_up(flavor, _climate(flavor, seed, arguments))
 
 
-def _close(stage: Stage | None) -> None:
-    if stage is not None:
-        stage.hands.drop()
-        stage.pair.stop()
+def _struck_stage(flavor: str, arguments: argparse.Namespace, seed: int) -> Stage:
+    return _set_up(flavor, climate.for_faults(seed, flavor, arguments.below))
+
+
+def _set_up(flavor: str, wanted: climate.Climate) -> Stage:
+    return Stage(climate.start(flavor, wanted), plain=not wanted.tls, passing=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -142,6 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mild", action="store_true", help="servers with default settings")
     parser.add_argument("--below", default="", choices=("", "a", "b", "ab"), help="whose replicas there are besides the pair")
     parser.add_argument("--shrink", action="store_true", help="find the least of a failing scenario that still fails")
+    parser.add_argument("--jobs", type=int, default=1, help="so many processes beside each other, each with pairs of its own (1)")
+    parser.add_argument("--job", type=int, default=0, help="which of them this one is; it has seeds of its own")
+    parser.add_argument("--pause-file", default="", help="while this file exists no server runs and nothing is done")
     return parser
 
 

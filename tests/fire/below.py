@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from .hands import Image, difference, only
-from .stage import Stage
+from .stage import Stage, mode, mode_variable
 
 
 class Below:
@@ -22,10 +23,24 @@ class Below:
     def _images(self) -> dict[str, Image]:
         return {name: self._stage.hands.image(name, self._database) for name in self._stage.below}
 
+    def leave_lenient(self) -> None:
+        """As a run that was killed would have left them."""
+        for name in self._stage.below:
+            server = self._stage.pair.servers[name]
+            server.execute(f"SET GLOBAL {mode_variable(server)} = 'IDEMPOTENT'")
+
+    def put_back(self, hold: Callable[..., None], written: bool) -> None:
+        """Those of the target are strict again, if a run has ``written`` and they log row changes; then all are."""
+        for name, of in self._stage.below.items():
+            server = self._stage.pair.servers[name]
+            made_strict = written and of == "b" and self._stage.pair.binlog_format != "STATEMENT"
+            hold(not made_strict or mode(server) == "STRICT", f"{name} is STRICT again, which somebody had left IDEMPOTENT")
+            server.execute(f"SET GLOBAL {mode_variable(server)} = 'STRICT'")
+
     def unchanged(self, hold: Callable[..., None], what: str) -> None:
         """They are as they were."""
         for name, now in self._images().items():
-            hold(now == self._before[name], f"{what} leaves {name} as it is", difference(self._before[name], now))
+            hold(now == self._before[name], f"{what} leaves {name} as it is", partial(difference, self._before[name], now))
 
     def follow(self, hold: Callable[..., None], before: Image, now: Image) -> None:
         """What was equal to the source is equal again, after an undo."""

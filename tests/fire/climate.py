@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from sandbox import Topology, co_masters
 
@@ -62,6 +63,11 @@ _OF_FAMILY: dict[str, dict[str, tuple[str, ...]]] = {
         "innodb_snapshot_isolation": ("ON", "OFF"),
     },
 }
+#: What replicas below may have otherwise than the two. An applier takes sql_mode and time zone of a statement from the log.
+_BELOW: dict[str, dict[str, tuple[str, ...]]] = {
+    "mysql": {"super_read_only": ("ON",), "binlog_format": ("ROW", "MIXED"), "log_replica_updates": ("OFF",)},
+    "mariadb": {"read_only": ("ON",), "binlog_format": ("ROW", "MIXED", "STATEMENT"), "log_slave_updates": ("OFF",)},
+}
 #: Read when a session begins; set on running servers.
 _GLOBALS: dict[str, tuple[str, ...]] = {
     "sql_select_limit": ("1", "3"),
@@ -95,10 +101,21 @@ class Climate:
     below: str = ""
     #: Whether there is little room for temporary files.
     cramped: bool = False
+    #: What all servers have that are not going to crash.
+    quick: dict[str, str] = field(default_factory=dict)
+    #: What these replicas have otherwise, by whose they are.
+    own: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         said = {"a": self.a, "b": self.b, "SET GLOBAL on a": self.globals_a, "SET GLOBAL on b": self.globals_b}
-        flags = {"GTID": self.gtid, "TLS": self.tls, "replicas below": self.below, "cramped": self.cramped}
+        flags = {
+            "GTID": self.gtid,
+            "TLS": self.tls,
+            "replicas below": self.below,
+            "cramped": self.cramped,
+            "their own": self.own,
+            **self.quick,
+        }
         return f"{self.binlog_format}, {flags}, {said}"
 
 
@@ -108,17 +125,8 @@ MILD = Climate("ROW", True)
 def of_seed(seed: int, flavor: str) -> Climate:
     """The climate that a scenario's seed belongs to."""
     dice = random.Random(f"climate {seed // BLOCK}")
-    known = {**_BOTH_MAKES, **_OF_FAMILY[flavor.split("-")[0]]}
-    if flavor == "mariadb-10.11":  # these came later, or are read-only there
-        known.pop("transaction_isolation")
-        known.pop("innodb_snapshot_isolation")
-
-    def some(settings: dict[str, tuple[str, ...]], share: float) -> dict[str, str]:
-        drawn = {name: dice.choice(values) for name, values in settings.items() if dice.random() < share}
-        if drawn.get("character_set_server") in ("ucs2",):
-            drawn["collation_server"] = "ucs2_general_ci"
-        return drawn
-
+    known = _known(flavor)
+    some = partial(_some, dice)
     form, gtid = dice.choice(["ROW", "ROW", "MIXED", "STATEMENT"]), dice.random() < 0.7
     a, b = some(known, 0.22), some(known, 0.22)
     if form == "STATEMENT":  # InnoDB refuses to log statements below REPEATABLE READ
@@ -126,7 +134,35 @@ def of_seed(seed: int, flavor: str) -> Climate:
             side.pop("transaction_isolation", None)
     if flavor == "mysql-9" and not gtid:  # or each wait for replication takes the default of 300 ms
         a["replica_checkpoint_period"] = b["replica_checkpoint_period"] = "10"
-    return Climate(form, gtid, a, b, some(_GLOBALS, 0.2), some(_GLOBALS, 0.2), *_lines(dice))
+    made = Climate(form, gtid, a, b, some(_GLOBALS, 0.2), some(_GLOBALS, 0.2), *_lines(dice))
+    quickly = quick.options(flavor.split("-")[0], random.Random(f"quick {seed // BLOCK}"))
+    return replace(made, quick=quickly, own=_own(seed, flavor, made))
+
+
+def _known(flavor: str) -> dict[str, tuple[str, ...]]:
+    known = {**_BOTH_MAKES, **_OF_FAMILY[flavor.split("-")[0]]}
+    if flavor == "mariadb-10.11":  # these came later, or are read-only there
+        known.pop("transaction_isolation")
+        known.pop("innodb_snapshot_isolation")
+    return known
+
+
+def _some(dice: random.Random, settings: dict[str, tuple[str, ...]], share: float) -> dict[str, str]:
+    drawn = {name: dice.choice(values) for name, values in settings.items() if dice.random() < share}
+    if drawn.get("character_set_server") in ("ucs2",):
+        drawn["collation_server"] = "ucs2_general_ci"
+    return drawn
+
+
+def _own(seed: int, flavor: str, climate: Climate) -> dict[str, dict[str, str]]:
+    """Settings of the replicas below, in two thirds of the climates others than those of the two."""
+    dice = random.Random(f"own {seed // BLOCK}")
+    if dice.random() < 0.33:
+        return {}
+    known = {**_known(flavor), **_BELOW[flavor.split("-")[0]]}
+    if climate.binlog_format != "ROW" or flavor.startswith("mariadb"):
+        known.pop("transaction_isolation", None)  # InnoDB refuses to log statements below REPEATABLE READ
+    return {name: _some(dice, known, 0.3) for name in climate.below}
 
 
 def _lines(dice: random.Random) -> tuple[bool, str]:
@@ -135,11 +171,12 @@ def _lines(dice: random.Random) -> tuple[bool, str]:
     return tls or bool(below), below
 
 
-def for_faults(seed: int) -> Climate:
-    """Servers that survive a crash with their replication: GTIDs; the rest may differ."""
+def for_faults(seed: int, flavor: str, below: str = "") -> Climate:
+    """Servers that survive a crash with their replication: GTIDs; the rest may differ. ``below``: whose replicas at least."""
     dice = random.Random(f"faults {seed // BLOCK}")
-    form, below = dice.choice(["ROW", "ROW", "MIXED", "STATEMENT"]), dice.choice(["", "", "", "b"])
-    return Climate(form, True, below=below, cramped=dice.random() < 0.5)
+    form, drawn = dice.choice(["ROW", "ROW", "MIXED", "STATEMENT"]), dice.choice(["", "", "", "b", "b", "a", "ab"])
+    made = Climate(form, True, below=below or drawn, cramped=dice.random() < 0.5)
+    return replace(made, own=_own(seed, flavor, made))
 
 
 def start(flavor: str, climate: Climate) -> Topology:
@@ -148,10 +185,10 @@ def start(flavor: str, climate: Climate) -> Topology:
     a, b = climate.a, climate.b
     if climate.cramped:
         a, b = ({**each, **cramped.options(flavor.split("-")[0])} for each in (a, b))
-    pair = co_masters(flavor, climate.binlog_format, climate.gtid, options_a=a, options_b=b)
+    pair = co_masters(flavor, climate.binlog_format, climate.gtid, climate.quick, options_a=a, options_b=b)
     for server, settings in ((pair.a, climate.globals_a), (pair.b, climate.globals_b)):
         for name, value in settings.items():
             server.execute(f"SET GLOBAL {name} = {value}")
     for name in climate.below:
-        pair.add_replica(pair.servers[name], f"{name}_replica")
+        pair.add_replica(pair.servers[name], f"{name}_replica", climate.own.get(name))
     return pair

@@ -20,7 +20,7 @@ from typing import Any
 import pymysql
 from pymysql.connections import Connection
 
-from sandbox import SandboxError
+from sandbox import SandboxError, Server
 
 from . import cramped
 from .proxy import Proxy
@@ -89,6 +89,11 @@ class Field:
         """One of the servers."""
         return self.dice.choice(["a", "b"])
 
+    @property
+    def struck_below(self) -> Server:
+        """One of the replicas below the two."""
+        return self.stage.pair.servers[self.dice.choice(sorted(self.stage.below))]
+
     def run(self, name: str, *statements: str) -> None:
         """Run statements as an administrator would."""
         server = self.stage.pair.servers[name]
@@ -115,7 +120,7 @@ class Fault:
     """A fault: its name, how to strike, and whether it does so beside the running statement.
 
     ``changes``: it changes tables, as an application may. ``process``: it ends the tool's own process.
-    ``cramped``: it wants servers with little room for temporary files.
+    ``cramped``: it wants servers with little room for temporary files. ``below``: it strikes a replica below the two.
     """
 
     name: str
@@ -125,6 +130,7 @@ class Fault:
     process: bool = False
     network: bool = False
     cramped: bool = False
+    below: bool = False
     rare: bool = False
 
 
@@ -190,12 +196,12 @@ def _break_link(place: Field) -> None:
     place.healing.append(mend)
 
 
-def _lock(*statements: str, seconds: tuple[float, ...] = (0.3, 1.5, 3.0)) -> Callable[[Field], None]:
-    """Hold locks of an application for a while."""
+def lock(*statements: str, seconds: tuple[float, ...] = (0.3, 1.5, 3.0), below: bool = False) -> Callable[[Field], None]:
+    """Hold locks of an application for a while; ``below``: on a replica below the two."""
 
     def strike(place: Field) -> None:
-        name = place.side
-        connection = place.stage.pair.servers[name].connect(read_timeout=20)
+        server = place.struck_below if below else place.stage.pair.servers[place.side]
+        connection = server.connect(read_timeout=20)
         with suppress(pymysql.MySQLError), connection.cursor() as cursor:
             cursor.execute("SET SESSION innodb_lock_wait_timeout = 2, lock_wait_timeout = 2")
             cursor.execute(f"USE {quoted(place.database)}")
@@ -361,10 +367,10 @@ FAULTS = (
     Fault("server SIGSTOP", _pause, beside=True),
     Fault("replication stopped by hand", _stop_link),
     Fault("replication broken (1062)", _break_link, changes=True),
-    Fault("lag: applier held by a global lock", _lock("FLUSH TABLES WITH READ LOCK"), beside=True),
-    Fault("rows locked by the application", _lock("BEGIN", "SELECT * FROM t1 WHERE id < 40 FOR UPDATE"), beside=True),
-    Fault("table locked by the application", _lock("LOCK TABLES t1 WRITE, t2 WRITE"), beside=True),
-    Fault("open transaction in the way of DDL", _lock("BEGIN", "SELECT * FROM t2"), beside=True),
+    Fault("lag: applier held by a global lock", lock("FLUSH TABLES WITH READ LOCK"), beside=True),
+    Fault("rows locked by the application", lock("BEGIN", "SELECT * FROM t1 WHERE id < 40 FOR UPDATE"), beside=True),
+    Fault("table locked by the application", lock("LOCK TABLES t1 WRITE, t2 WRITE"), beside=True),
+    Fault("open transaction in the way of DDL", lock("BEGIN", "SELECT * FROM t2"), beside=True),
     Fault("deadlocks", _deadlocks),
     Fault("statement timeout", _global(_SHORT, _LONG)),
     Fault("max_connections reached", _global(_FEW, _MANY)),

@@ -16,6 +16,21 @@ PAGE = Path(__file__).parents[2] / "docs" / "fire.md"
 _ROW = re.compile(r"^\| (\S+) \((\S+)\) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\S+) \|$", re.MULTILINE)
 
 
+class Account:
+    """What one run adds to the page, bit by bit, so that one which is ended has counted too."""
+
+    def __init__(self, server: str, version: str, counts: bool) -> None:
+        self._server, self._version, self._counts = server, version, counts
+        self._noted = (0, 0, 0, 0, 0)
+
+    def so_far(self, *sums: int) -> None:
+        """Scenarios, tables, faults, checks and failures since the beginning."""
+        more = [now - before for now, before in zip(sums, self._noted)]
+        if self._counts and any(more):
+            add(self._server, self._version, *more)
+        self._noted = (sums[0], sums[1], sums[2], sums[3], sums[4])
+
+
 def add(
     server: str, version: str, scenarios: int = 0, tables: int = 0, faults: int = 0, checks: int = 0, failed: int = 0
 ) -> None:

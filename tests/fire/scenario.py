@@ -15,6 +15,9 @@ from .stage import MERGE, PLAIN, ROW
 from .tables import LOGGED, Step, Table
 from .values import NAMES, Dice, quoted
 
+#: Rows of a table that is taken one or two rows at a time: more pieces than this show nothing more.
+_PIECES = 120
+
 
 @dataclass(frozen=True)
 class Plot:
@@ -67,6 +70,7 @@ def make(seed: int, flavor: str) -> Scenario:
     """The scenario of a seed."""
     dice, way_dice = random.Random(f"{flavor} {seed}"), random.Random(f"way {flavor} {seed}")
     way = way_dice.choices([PLAIN, MERGE, ROW], [66, 20, 14])[0]
+    sizes = random.Random(f"pieces {flavor} {seed}").choice(pieces.SIZES)
     database = f"f{seed}" if dice.random() < 0.93 else f"f{seed} " + dice.choice(NAMES)[:40].strip()
     taken: set[str] = set()
     plots = []
@@ -77,6 +81,7 @@ def make(seed: int, flavor: str) -> Scenario:
         taken.add(name.lower())
         largest = 25 if dice.random() < 0.93 else 400
         table = tables.make(dice, flavor, name, largest, aged=way == MERGE and way_dice.random() < 0.85, busy=way == ROW)
+        table = replace(table, rows=table.rows[:_PIECES] if 0 < sizes < 3 else table.rows)
         changes = [*drift.make(dice, table), *(drift.touched(way_dice, table) if way == MERGE else ())]
         plots.append(Plot(table, tuple(changes)))
     writers = dice.choice(["a", "b", "ab"]) if dice.random() < 0.06 else ""
@@ -86,7 +91,11 @@ def make(seed: int, flavor: str) -> Scenario:
         database,
         dice.choice(["", "", "CHARACTER SET latin1", "CHARACTER SET utf8mb4", "CHARACTER SET ucs2", "CHARACTER SET sjis"]),
         tuple(plots),
-        _options(dice, way_dice, way),
+        {
+            **_options(dice, way_dice, way),
+            "pieces": sizes,
+            "left_lenient": random.Random(f"lenient {flavor} {seed}").random() < 0.15,
+        },
         (*_family(dice), *(_aged(way_dice) if way == MERGE else ())),
         with_plan_file=dice.random() < 0.12,
         as_root=dice.random() < 0.2,
@@ -137,7 +146,6 @@ def _options(dice: Dice, way_dice: Dice, way: str) -> dict[str, Any]:
     if dice.random() < 0.04:
         repair["max_changes"] = dice.choice([1, 5])
     options["repair"] = {**repair, **_repair(way_dice, way)}
-    options["pieces"] = way_dice.choice(pieces.SIZES)
     return options
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.session import Endpoint
-from sandbox import Topology
+from sandbox import Server, Topology
 
 from .hands import Hands
 from .values import quoted
@@ -57,6 +57,16 @@ def rights_of(family: str, way: str, below: bool = False, scope: str = EVERYWHER
     return {right: scope if right in _ON_DATA else EVERYWHERE for right in every}
 
 
+def mode(server: Server) -> str:
+    """STRICT or IDEMPOTENT: how a server applies rows."""
+    return str(server.query(f"SELECT @@GLOBAL.{mode_variable(server)}")[0][0])
+
+
+def mode_variable(server: Server) -> str:
+    """The variable as the server calls it."""
+    return "replica_exec_mode" if server.family == "mysql" else "slave_exec_mode"
+
+
 class Broken(AssertionError):
     """A law does not hold."""
 
@@ -74,11 +84,11 @@ class Tally:
     refused: Counter[str] = field(default_factory=Counter)
     ways: Counter[str] = field(default_factory=Counter)
 
-    def hold(self, condition: object, law: str) -> None:
-        """A law must hold here; raises Broken."""
+    def hold(self, condition: object, law: str, more: object = "") -> None:
+        """A law must hold here; raises Broken. ``more``: what shows that it does not, or what finds that out."""
         self.checks += 1
         if not condition:
-            raise Broken(law)
+            raise Broken(f"{law} {more() if callable(more) else more}".strip())
 
 
 @cache
@@ -125,7 +135,7 @@ class Stage:
         self.pair.wait(20)
 
     def hold_strict(self, tally: Tally) -> None:
-        """No server was left in a lenient mode. Raises Broken."""
+        """None was left in a lenient mode. Raises Broken."""
         for name in self.pair.servers:
             modes = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('slave_exec_mode', 'replica_exec_mode')"
             for row in self.hands.run(name, modes):

@@ -76,7 +76,8 @@ class Writers:
                 except pymysql.err.OperationalError:  # a deadlock: the application would try again
                     continue
                 self._last[row] = count
-                time.sleep(dice.choice([0, 0, 0.002]))
+                # A run makes about as many statements in the same time; more would only keep processors busy.
+                time.sleep(dice.choice([0, 0.002, 0.005]))
 
     def adjust(self, a0: Image) -> Image:
         """What the source must have now."""

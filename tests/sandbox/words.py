@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from functools import cache
 
 
 def literal(value: object) -> str:
@@ -19,19 +19,15 @@ def literal(value: object) -> str:
 
 def normalise(status: dict[str, object]) -> dict[str, object]:
     """Return a replica's status with Source_*, Replica_* and Channel_Name keys from any server."""
+    return {_present_name(key): value for key, value in status.items()}
 
-    def rename(key: str) -> str:
-        key = {"Connection_name": "Channel_Name"}.get(key, key)
-        for old, new in (
-            ("Master", "Source"),
-            ("master", "source"),
-            ("Slave", "Replica"),
-            ("slave", "replica"),
-        ):
-            key = re.sub(old, new, key)
-        return key
 
-    return {rename(key): value for key, value in status.items()}
+@cache
+def _present_name(key: str) -> str:
+    key = {"Connection_name": "Channel_Name"}.get(key, key)
+    for old, new in (("Master", "Source"), ("master", "source"), ("Slave", "Replica"), ("slave", "replica")):
+        key = key.replace(old, new)
+    return key
 
 
 @dataclass(frozen=True)

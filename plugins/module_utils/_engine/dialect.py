@@ -62,6 +62,13 @@ class Dialect:
         """Statement that lists the replicas connected to this server."""
         return "SHOW REPLICAS" if self._mysql_since(8, 0, 22) else "SHOW SLAVE HOSTS"
 
+    def start_applier(self, channel: str) -> str:
+        """Statement that lets a stopped applier go on."""
+        name = sqltext.string(channel)
+        if self.is_mariadb:
+            return f"START SLAVE {name} SQL_THREAD"
+        return f"START {'REPLICA' if self._mysql_since(8, 0, 22) else 'SLAVE'} SQL_THREAD FOR CHANNEL {name}"
+
     @property
     def channel_column(self) -> str:
         """Column of the replica status (as normalised by normal_status_name) that names the channel."""

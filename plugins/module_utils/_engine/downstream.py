@@ -25,8 +25,9 @@ import typing as t
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from .errors import ConnectError, Refusal, ServerError
+from .errors import ConnectError, Refusal, ReplError, ServerError
 from .facts import Replica, ServerFacts, read_facts, read_replicas
+from .journal import Identity, Writer, left_lenient, note_strict
 from .leniency import IDEMPOTENT, Applier
 from .links import ApplierRules, Link, read_applier_rules, read_links
 from .session import Session, connect
@@ -37,6 +38,9 @@ _SECONDS = 2
 
 # What to do without the right to set the mode.
 _OTHERWISE = "leave 'downstream' at 'refuse'"
+
+# Seconds: how long one may take to answer a question.
+_ANSWER = 60.0
 
 
 def is_harmless(target: ServerFacts) -> bool:
@@ -118,50 +122,102 @@ def ask(upstream: Session, facts: ServerFacts, replicas: t.Iterable[Replica] | N
 
 
 @contextmanager
-def idempotent(target: Session, facts: ServerFacts, replicas: t.Iterable[Replica], timeout: float) -> t.Iterator[list[str]]:
-    """Keep replicas of ``target`` in IDEMPOTENT mode while the context lasts; then drain them and set STRICT.
+def idempotent(
+    upstream: Session, facts: ServerFacts, replicas: t.Iterable[Replica], timeout: float, journal: Writer
+) -> t.Iterator[list[str]]:
+    """Keep replicas of ``upstream`` in IDEMPOTENT mode while the context lasts; then drain them and set STRICT.
 
-    STRICT also where a run that was killed had left IDEMPOTENT behind: that cannot be told from anything else.
-    They are reached with the target's login at the addresses they report. ``timeout``: seconds for a replica to catch
-    up; one that does not stays IDEMPOTENT, because STRICT would break it, and the list given, which is empty until
-    the end, then says so. Raises Refusal before anything is changed (``downstream_unknown``, ``downstream_replicas``,
-    ``stopped_link``, ``missing_grant``) and ConnectError.
+    STRICT also where somebody else had left IDEMPOTENT behind: that cannot be told from anything else. The journal says
+    which are lenient, for put_back(), should this run be killed. They are reached with the upstream's login at the addresses
+    they report. ``timeout``: seconds for a replica to catch up; one that does not stays IDEMPOTENT, because STRICT would
+    break it, and the list given, which is empty until the end, then says so. Raises Refusal before anything is changed
+    (``downstream_unknown``, ``downstream_replicas``, ``stopped_link``, ``missing_grant``, ``journal_unwritable``) and
+    ConnectError.
     """
     problems: list[str] = []
     with ExitStack() as sessions:
-        all_below = [_open(sessions, target, facts, replica) for replica in replicas]
-        relaxed: list[tuple[Applier, Link]] = []
+        all_below = [_open(sessions, upstream, facts, replica) for replica in replicas]
+        relaxed: list[_Below] = []
         try:
-            for applier, link in all_below:
-                applier.set(IDEMPOTENT, _OTHERWISE)
-                relaxed.append((applier, link))
+            for below in all_below:
+                journal.lenient(below.identity, True)
+                try:
+                    below.applier.set(IDEMPOTENT, _OTHERWISE)
+                except Refusal:
+                    journal.lenient(below.identity, False)
+                    raise
+                relaxed.append(below)
             yield problems
         finally:
-            problems += [problem for applier, link in relaxed for problem in applier.restore(target, link, timeout)]
+            for below in relaxed:
+                found = list(below.applier.restore(upstream, below.link, timeout))
+                problems += found
+                if not found:
+                    with suppress(Refusal):  # a full disk: the next run finds it STRICT
+                        journal.lenient(below.identity, False)
 
 
-def _open(sessions: ExitStack, target: Session, facts: ServerFacts, replica: Replica) -> tuple[Applier, Link]:
+def put_back(
+    upstreams: t.Iterable[tuple[Session, ServerFacts, tuple[Replica, ...]]], directory: str, timeout: float
+) -> t.Iterator[tuple[bool, str]]:
+    """Set replicas STRICT that a run of ours which was killed has left IDEMPOTENT, by the journals in ``directory``.
+
+    Yields for each of them whether it is STRICT now, and what there is to say. One that cannot be asked is left alone.
+    """
+    for upstream, facts, replicas in upstreams:
+        for replica in replicas:
+            with ExitStack() as sessions, suppress(ReplError):
+                below = _open(sessions, upstream, facts, replica)
+                path = left_lenient(directory, below.identity) if below.applier.mode == IDEMPOTENT else None
+                if path:
+                    problems = list(below.applier.restore(upstream, below.link, timeout))
+                    if not problems:
+                        note_strict(path, below.identity)
+                    mended = (
+                        f"The replica {replica} was in IDEMPOTENT mode, left so by a run that was killed; it is STRICT again."
+                    )
+                    yield not problems, problems[0] if problems else mended
+
+
+class _Below(t.NamedTuple):
+    """A replica below: what it is told, what it applies, and who it is."""
+
+    applier: Applier
+    link: Link
+    identity: Identity
+
+
+def _log_in(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica: Replica) -> tuple[Session, ServerFacts, Link]:
+    """Log in to a replica and prove that it is the one."""
+    address = upstream.endpoint.at(replica.host, replica.port)
+    session = sessions.enter_context(connect(address, f"replica below the {upstream.role}"))
+    with session.answers_within(_ANSWER):
+        found = read_facts(session)
+        link = next((link for link in read_links(session) if leads_to(link, facts)), None)
+    if link is None or (found.server_id, found.uuid) != (replica.server_id, replica.uuid or found.uuid):
+        raise Refusal(
+            "downstream_unknown",
+            f"{session.name} is not the replica of the {upstream.role} that reports this address ({replica}).",
+            "Correct its report_host and report_port.",
+        )
+    return session, found, link
+
+
+def _open(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica: Replica) -> _Below:
     """Log in to a replica and prove that it is the one, and the last of its line."""
     if not (replica.host and replica.port and replica.server_id):
         raise Refusal(
             "downstream_unknown",
-            f"{target.name} has a replica that does not report its address: {replica}.",
-            f"Set report_host and report_port on it; on the {target.role}"
-            f" GRANT {target.dialect.replicas_privilege.split('|')[0]} ON *.* to the account, which shows them (SHOW REPLICAS).",
+            f"{upstream.name} has a replica that does not report its address: {replica}.",
+            f"Set report_host and report_port on it; on the {upstream.role}"
+            f" GRANT {upstream.dialect.replicas_privilege.split('|')[0]} ON *.* to the account, which shows them"
+            " (SHOW REPLICAS).",
         )
-    address = target.endpoint.at(replica.host, replica.port)
-    session = sessions.enter_context(connect(address, f"replica below the {target.role}"))
-    found = read_facts(session)
-    link = next((link for link in read_links(session) if leads_to(link, facts)), None)
-    if link is None or (found.server_id, found.uuid) != (replica.server_id, replica.uuid or found.uuid):
-        raise Refusal(
-            "downstream_unknown",
-            f"{session.name} is not the replica of the {target.role} that reports this address ({replica}).",
-            "Correct its report_host and report_port.",
-        )
+    session, found, link = _log_in(sessions, upstream, facts, replica)
     if link.problem:
         raise Refusal("stopped_link", f"{link.name} does not replicate: {link.problem}.", "Mend and start it first.")
-    below = read_replicas(session)
+    with session.answers_within(_ANSWER):
+        below = read_replicas(session)
     if below is None or [each for each in below if each.server_id != facts.server_id]:
         raise Refusal(
             "downstream_replicas",
@@ -174,4 +230,5 @@ def _open(sessions: ExitStack, target: Session, facts: ServerFacts, replica: Rep
             f"{session.name} logs statements only and stops on row changes that it is to log again (error 1666).",
             "Run there: STOP REPLICA; SET GLOBAL binlog_format='ROW'; START REPLICA.",
         )
-    return Applier(session), link
+    applier = Applier(session, lambda: _log_in(sessions, upstream, facts, replica)[0])
+    return _Below(applier, link, Identity(session.endpoint.address, found.server_id, found.uuid))

@@ -80,6 +80,8 @@ class Writer:
         self._rows = 0
         self._tables = 0
         self._unsynced = 0  # bytes
+        #: Servers that are noted to be in IDEMPOTENT mode.
+        self.lenient_servers: set[Identity] = set()
 
     def __enter__(self) -> Writer:
         return self
@@ -125,6 +127,7 @@ class Writer:
         """Note on disk that a server's applier is in IDEMPOTENT mode from here on, or no more."""
         self._write({"is": "lenient", "server": asdict(server), "on": on})
         self.flush()
+        (self.lenient_servers.add if on else self.lenient_servers.discard)(server)
 
     def flush(self) -> None:
         """Return once every image written is on disk."""

@@ -12,36 +12,55 @@ https://dev.mysql.com/doc/refman/8.4/en/replication-options-replica.html#sysvar_
 
 from __future__ import annotations
 
+import time
 import typing as t
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from . import grants
-from .errors import AccessDenied, Refusal, ReplError
+from .errors import AccessDenied, ConnectError, LostConnection, Refusal, ReplError, ServerError, Undecided
 from .fence import fence
 from .journal import Identity, Writer, left_lenient, note_strict
-from .links import Link
+from .links import Link, read_links
 from .session import Session
 
 IDEMPOTENT, STRICT = "IDEMPOTENT", "STRICT"
 
+# Seconds: how long a server may take to tell or to set its mode; one that is frozen must not hold a run for ever.
+_ANSWER = 60.0
+
+# Seconds between two attempts to take up a replica again.
+_RETRY = 0.5
+
+# How often an applier that stopped at a row is started again: once should do.
+_STARTS = 3
+
 
 class Applier:
-    """The applier of one replica."""
+    """The applier of one replica. ``reopen``: logs in to it once more, where its session may be replaced by another.
 
-    def __init__(self, session: Session) -> None:
+    ``reopen`` raises ConnectError where the server does not answer, and Refusal where it is another one.
+    """
+
+    def __init__(self, session: Session, reopen: t.Callable[[], Session] | None = None) -> None:
         self._session = session
+        self._reopen = reopen
+        self._reopened = False
+        self._starts = 0
         #: The variable as this server calls it.
-        self.variable = min(session.variables(("slave_exec_mode", "replica_exec_mode")))
+        with session.answers_within(_ANSWER):
+            self.variable = min(session.variables(("slave_exec_mode", "replica_exec_mode")))
 
     @property
     def mode(self) -> str:
         """STRICT or IDEMPOTENT."""
-        return (self._session.variables((self.variable,)).get(self.variable) or "").upper()
+        with self._session.answers_within(_ANSWER):
+            return (self._session.variables((self.variable,)).get(self.variable) or "").upper()
 
     def set(self, mode: str, otherwise: str) -> None:
         """Set the mode. ``otherwise``: what the user can do without the right. Raises Refusal ``missing_grant``."""
         try:
-            self._session.execute(f"SET GLOBAL {self.variable} = '{mode}'")
+            with self._session.answers_within(_ANSWER):
+                self._session.execute(f"SET GLOBAL {self.variable} = '{mode}'")
         except AccessDenied as exc:
             raise self._may_not(otherwise, f": {exc.message}") from exc
 
@@ -61,16 +80,62 @@ class Applier:
     def restore(self, upstream: Session, link: Link, timeout: float) -> t.Iterator[str]:
         """Wait until the upstream's changes have arrived and set STRICT; yields what went wrong.
 
-        ``timeout``: seconds. A replica that does not catch up stays IDEMPOTENT: STRICT would break it.
+        ``timeout``: seconds. A replica that does not catch up stays IDEMPOTENT: STRICT would break it. One that was
+        restarted meanwhile is STRICT, and may have been broken by it: where ``reopen`` is known it is taken up again.
         """
+        ends = time.monotonic() + timeout
+        while True:
+            try:
+                self._take_up_again(link)
+                fence(upstream, self._session, link, max(_RETRY, ends - time.monotonic()))
+                self.set(STRICT, f"set {self.variable} yourself")
+                return
+            except ReplError as exc:
+                if not self._reopen or time.monotonic() >= ends or not self._may_pass(exc, link):
+                    yield self._words(exc, link)
+                    return
+            time.sleep(_RETRY)
+
+    def _may_pass(self, problem: ReplError, link: Link) -> bool:
+        """Whether to try again may help: the replica is away or just back, or stopped at a row."""
+        if isinstance(problem, LostConnection):
+            return problem.server == self._session.name
+        if isinstance(problem, Undecided):
+            with suppress(ServerError):
+                return (self._reopened and problem.code == "stopped_link") or self._may_start(link)
+        return isinstance(problem, ConnectError)
+
+    def _take_up_again(self, link: Link) -> None:
+        """After the session was lost, or the server restarted: as it was before. Raises ReplError."""
+        if not self._reopen:
+            return
         try:
-            fence(upstream, self._session, link, timeout)
-            self.set(STRICT, f"set {self.variable} yourself")
-        except ReplError as exc:
-            yield (
-                f"{self._session.name} is still in IDEMPOTENT mode: {exc.message}"
-                f" When it has caught up, run there: SET GLOBAL {self.variable} = 'STRICT'."
-            )
+            mode = self.mode
+        except LostConnection:
+            self._session = self._reopen()
+            self._reopened = True
+            mode = self.mode
+        if mode == STRICT:
+            self.set(IDEMPOTENT, f"set {self.variable} yourself")
+        if self._may_start(link):
+            self._starts += 1
+            self._session.execute(self._session.dialect.start_applier(link.channel))
+
+    def _may_start(self, link: Link) -> bool:
+        """Whether the applier stopped at a row and has not been started in vain. Raises ServerError."""
+        now = (now for now in read_links(self._session) if now.channel == link.channel)
+        return self._starts < _STARTS and any(each.stopped_at_rows for each in now)
+
+    def _words(self, problem: ReplError, link: Link) -> str:
+        """What the user has to do about a replica that was not seen to catch up."""
+        strict = f"when it has caught up, run there: SET GLOBAL {self.variable} = 'STRICT'."
+        if not self._reopen:
+            return f"{self._session.name} is still in IDEMPOTENT mode: {problem.message} {strict[0].upper()}{strict[1:]}"
+        start = self._session.dialect.start_applier(link.channel)
+        return (
+            f"{self._session.name} is still in IDEMPOTENT mode, unless it was restarted: {problem.message} If it stopped at a row"
+            f" (error 1062 or 1032), run there: SET GLOBAL {self.variable} = 'IDEMPOTENT'; {start}; {strict}"
+        )
 
 
 @contextmanager

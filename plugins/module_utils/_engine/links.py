@@ -109,6 +109,11 @@ class Link:
         stopped = [name for name, runs in (("receiver (IO)", self.io_running), ("applier (SQL)", self.sql_running)) if not runs]
         return f"the {' and the '.join(stopped)} thread is not running" if stopped else None
 
+    @property
+    def stopped_at_rows(self) -> bool:
+        """Whether the applier stopped at a row that is there already or is not there, as IDEMPOTENT mode does not."""
+        return self.sql_error.endswith(("(error 1062)", "(error 1032)"))
+
     def is_other_than(self, earlier: Link) -> bool:
         """Whether the channel has been set up anew since: to another upstream, or with other filters."""
         same = ("source_host", "source_port", "source_server_id", "source_uuid", "filters")

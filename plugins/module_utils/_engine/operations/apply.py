@@ -25,7 +25,7 @@ from ..report import Changes
 from ..schema import TableName
 from ..throttle import Throttle, watch
 from .by_rows import ByRows
-from .shared import Run, journal_header
+from .shared import Run, journal_header, useless_if_this_fails
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,15 @@ def apply_plans(run: Run, plans: Sequence[TablePlan], by_rows: ByRows) -> Applie
     errant = errant_gtids(source, target, pair)
     run.meter.begin(REPAIR, len(parts), sum(map(len, parts)))
     with ExitStack() as stack:
+        writer = stack.enter_context(journal.create(repair.undo_dir, journal_header("sync", pair, run.connections)))
         left_behind = [by_rows.problems]
-        for upstream, facts, replicas in by_rows.replicas() if repair.downstream == "idempotent" else ():
-            lenient = downstream.idempotent(upstream, facts, replicas, run.servers.fence_timeout)
-            left_behind.append(stack.enter_context(lenient))
+        with useless_if_this_fails(writer):
+            for upstream, facts, replicas in by_rows.replicas() if repair.downstream == "idempotent" else ():
+                lenient = downstream.idempotent(upstream, facts, replicas, run.servers.fence_timeout, writer)
+                left_behind.append(stack.enter_context(lenient))
         others = ((source, pair.source_replicas), (target, pair.target_replicas))
         below = stack.enter_context(watch(run.pace, others))
         throttle = Throttle(run.pace, source, target, run.meter, run.started, below)
-        writer = stack.enter_context(journal.create(repair.undo_dir, journal_header("sync", pair, run.connections)))
         work = _Work(run, by_rows, writer, throttle, stack, repair.max_deletes - sum(plan.counts.deleted for plan in plans))
         # First: what the source gets may be what rows of the plan rest on, and what is wanted most.
         given = work.give(plans)

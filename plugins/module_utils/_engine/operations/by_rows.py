@@ -54,7 +54,11 @@ class ByRows:
         """Mend what a run that was killed has left behind; says what. Raises Refusal ``idempotent_left_on``."""
         source, target = self._connections.source, self._connections.target
         directory, timeout = self._repair.undo_dir, self._servers.fence_timeout
-        return put_back(source, target, self._pair.forward, self._target, directory, timeout)
+        said = [put_back(source, target, self._pair.forward, self._target, directory, timeout)]
+        if self._repair.downstream == "idempotent":
+            others = downstream.get_real_writes(source, target, self._pair)
+            said += [words for _is_strict, words in downstream.put_back(others, directory, timeout)]
+        return " ".join(filter(None, said))
 
     def admit(self, plan: TablePlan, target_table: Table) -> None:
         """See that a plan may be carried out on the target's table, and by rows, if it goes so. Raises TableProblem."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import typing as t
 from contextlib import contextmanager, suppress
@@ -74,6 +75,18 @@ def _lock(session: Session, partner: ServerFacts) -> t.Iterator[None]:
     finally:
         with suppress(ServerError):
             session.execute(f"DO RELEASE_LOCK({name})")
+
+
+@contextmanager
+def useless_if_this_fails(writer: journal.Writer) -> t.Iterator[None]:
+    """Remove a journal when the context is left by an error: nothing was begun, and no server is lenient on its account."""
+    try:
+        yield
+    except BaseException:
+        if not writer.lenient_servers:
+            with suppress(OSError):
+                os.remove(writer.path)
+        raise
 
 
 def journal_header(kind: str, pair: Pair, connections: OpenPair) -> journal.Header:

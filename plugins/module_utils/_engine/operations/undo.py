@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from .. import arrival, journal, present
-from ..downstream import get_real_writes, idempotent, refuse_undo, refuse_unsettable
+from ..downstream import get_real_writes, idempotent, put_back, refuse_undo, refuse_unsettable
 from ..errors import Refusal, ReplError, Undecided
 from ..journal import Journal
 from ..options import Pace, Repair, Servers
@@ -27,7 +27,7 @@ from ..takeback import Refusals, RefusedRow, Return, Takeback
 from ..throttle import Throttle, watch
 from ..topology import Pair, open_pair
 from . import info
-from .shared import Run, journal_header, only_run
+from .shared import Run, journal_header, only_run, useless_if_this_fails
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,8 @@ def run(
         undo = _Undo(one, throttle)
         undo.plan(old)
         check_caps([each.plan for each in undo.returns], limits)
+        if apply:
+            undo.put_back()
         if apply and undo.returns:
             undo.apply()
         elif undo.returns:
@@ -167,16 +169,25 @@ class _Undo:
             self._reached,
         )
 
+    def put_back(self) -> None:
+        """Mend replicas that a run which was killed has left lenient, where the user lets them be set at all."""
+        run = self._run
+        if run.repair.downstream == "idempotent":
+            others = get_real_writes(run.connections.source, run.connections.target, run.pair)
+            said = put_back(others, run.repair.undo_dir, run.servers.fence_timeout)
+            self._left_behind = tuple(words for is_strict, words in said if not is_strict)
+
     def apply(self) -> None:
         """Put the rows back, journaled, batch after batch; replicas besides the target are lenient meanwhile."""
         connections, pair = self._run.connections, self._run.pair
         header = journal_header("undo", pair, connections)
         with ExitStack() as stack:
-            left_behind = [
-                stack.enter_context(idempotent(*some, self._run.servers.fence_timeout))
-                for some in get_real_writes(connections.source, connections.target, pair)
-            ]
             writer = stack.enter_context(journal.create(self._run.repair.undo_dir, header))
+            with useless_if_this_fails(writer):
+                left_behind = [
+                    stack.enter_context(idempotent(*some, self._run.servers.fence_timeout, writer))
+                    for some in get_real_writes(connections.source, connections.target, pair)
+                ]
             self._undo_file = writer.path
             self._meter.begin(UNDO, len(self.returns), sum(len(each.plan.changes) for each in self.returns))
             try:
@@ -188,7 +199,7 @@ class _Undo:
                     raise
                 self._stopped = exc
         # Left behind is known only now that the stack has unwound.
-        self._left_behind = tuple(itertools.chain.from_iterable(left_behind))
+        self._left_behind += tuple(itertools.chain.from_iterable(left_behind))
 
     def _table(self, what: Return, writer: journal.Writer) -> None:
         connections, batch_rows = self._run.connections, self._run.repair.batch_rows
