@@ -221,12 +221,9 @@ class _Comparison:
             return {}
         # Where one server has no rows, those of the other are suspects whatever is in them; it alone is asked.
         alone = {place for place, strip in enumerate(differing) if not (strip.ours.rows and strip.theirs.rows)}
-        ours = self._hands.source.submit(lambda session: self._rows_of(session, differing, lambda strip: strip.ours.rows, alone))
-        theirs = self._hands.target.submit(
-            lambda session: self._rows_of(session, differing, lambda strip: strip.theirs.rows, alone)
-        )
-        wait((ours, theirs))
-        read = iter(zip(ours.result(), theirs.result()))
+        # By the scouts: the readers have the next chunk before them, and would be waited for.
+        scouts = self._hands.scouts
+        read = iter(zip(*scouts.both(lambda session: self._rows_of(session, differing, session is scouts.source, alone))))
         total, before = max(1, sum(strip.ours.rows for strip in strips)), 0
         suspects: dict[Row, float] = {}
         for strip in strips:
@@ -239,12 +236,10 @@ class _Comparison:
             before += strip.ours.rows
         return suspects
 
-    def _rows_of(
-        self, session: Session, strips: list[_Strip], rows: t.Callable[[_Strip], int], alone: t.Container[int]
-    ) -> list[list[bytes]]:
-        """Every row of strips on one server; ``rows``: how many it has there."""
+    def _rows_of(self, session: Session, strips: list[_Strip], ours: bool, alone: t.Container[int]) -> list[list[bytes]]:
+        """Every row of strips on one server: the source (``ours``) or the target. Of those ``alone`` the keys are enough."""
         found: list[list[bytes]] = [[] for _strip in strips]
-        asked = [place for place, strip in enumerate(strips) if rows(strip)]
+        asked = [place for place, strip in enumerate(strips) if (strip.ours if ours else strip.theirs).rows]
         keys_only = {number for number, place in enumerate(asked) if place in alone}
         answers = self._fingerprint.rows_of_strips(session, [strips[place].span for place in asked], keys_only)
         for place, answer in zip(asked, answers):
