@@ -34,11 +34,11 @@ def mode(server):
     return server.query(f"SELECT @@global.{name}")[0][0]
 
 
-def run(pair, undo_dir, downstream, pace=None, **more):
+def run(pair, undo_dir, downstream, pace=None, apply=True, **more):
     """Run the sync on the database."""
     limits = replace(options.Repair(downstream=downstream), undo_dir=str(undo_dir))
     selection = options.Selection(databases=("d",))
-    return sync.run(servers(pair, **more), selection, pace or options.Pace(), limits, sample_rows=10, apply=True)
+    return sync.run(servers(pair, **more), selection, pace or options.Pace(), limits, sample_rows=10, apply=apply)
 
 
 def family(pair):
@@ -122,16 +122,18 @@ def test_what_is_not_known_or_not_allowed_is_refused_before_anything_is_changed(
         below, _sibling, good = family(pair)
         spoilt = image(pair.b, "d")
         pair.add_replica(of=below, name="e")
-        with pytest.raises(Refusal, match="downstream_replicas"):
-            run(pair, tmp_path, "idempotent")
+        for apply in (False, True):
+            with pytest.raises(Refusal, match="downstream_replicas"):
+                run(pair, tmp_path, "idempotent", apply=apply)
         pair.remove("e")
         pair.a.execute(["CREATE USER w@'%' IDENTIFIED BY 'pw-w-Pw1'", "GRANT ALL PRIVILEGES ON *.* TO w@'%'"])
         pair.wait()
         right = "REPLICATION SLAVE ADMIN, SUPER" if pair.a.family == "mariadb" else "SYSTEM_VARIABLES_ADMIN, SUPER"
         below.execute(f"REVOKE {right} ON *.* FROM w@'%'", logged=False)
-        with pytest.raises(Refusal, match="missing_grant") as refused:
-            run(pair, tmp_path, "idempotent", user="w", password="pw-w-Pw1")
-        assert right.split(",", maxsplit=1)[0] in str(refused.value)
+        for apply in (False, True):
+            with pytest.raises(Refusal, match="missing_grant") as refused:
+                run(pair, tmp_path, "idempotent", apply=apply, user="w", password="pw-w-Pw1")
+            assert right.split(",", maxsplit=1)[0] in str(refused.value)
         assert (image(pair.a, "d"), image(pair.b, "d")) == (good, spoilt)
         assert mode(below) == "STRICT"
         assert not list(tmp_path.iterdir())

@@ -84,10 +84,10 @@ def refuse_undo(source: Session, target: Session, pair: Pair, downstream: str) -
         )
 
 
-def refuse_unsettable(source: Session, target: Session, pair: Pair) -> None:
-    """Raise what idempotent() would for those who get real writes of the source, as far as looking tells; for check mode."""
+def refuse_unsettable(found: t.Iterable[tuple[Session, ServerFacts, tuple[Replica, ...]]]) -> None:
+    """Raise what idempotent() would for these replicas, as far as looking tells: for check mode."""
     with ExitStack() as sessions:
-        for session, facts, replicas in get_real_writes(source, target, pair):
+        for session, facts, replicas in found:
             for replica in replicas:
                 _open(sessions, session, facts, replica)[0].refuse_unsettable(_OTHERWISE)
 

@@ -107,6 +107,8 @@ def run(
                 return replace(report, changed=False, changes=Changes(), statements=(), diff=(), failed=True, message=str(exc))
             if apply and report.changed:
                 report = _applied(report, apply_plans(this, plans, by_rows))
+            elif report.changed and repair.downstream == "idempotent":
+                downstream.refuse_unsettable(by_rows.replicas())
     if mended:
         report = replace(
             report, hazards=(*report.hazards, Hazard("idempotent_left_on", INFO, "target", mended, "Nothing to do."))

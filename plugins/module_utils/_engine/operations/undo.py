@@ -97,7 +97,7 @@ def run(
         if apply and undo.returns:
             undo.apply()
         elif undo.returns:
-            refuse_unsettable(connections.source, connections.target, pair)
+            refuse_unsettable(get_real_writes(connections.source, connections.target, pair))
         return undo.report(apply)
 
 
