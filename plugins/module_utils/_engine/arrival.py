@@ -112,12 +112,12 @@ class Arrivals:
         space = KeySpace(self._table, self._table.key)
         prints = fingerprint.choose(space, self._source.dialect, self._target.dialect, Selection())
         groups = [keys[start : start + _KEYS_AT_ONCE] for start in range(0, len(keys), _KEYS_AT_ONCE)]
-        before = prints.of(self._source, groups)
         self._drained()
-        # Whatever is written from now on: rows that both have as the source had them before have arrived, and nothing else has.
+        # What the target itself had written before the repair came is on the source by now, so rows that both have alike have
+        # arrived, whatever is written from now on.
         sessions = self._aside or (self._source, self._target)
         now, theirs = (self._pool.submit(prints.of, session, groups) for session in sessions)
-        self._looking = _Looking(ids, groups, before, now, theirs)
+        self._looking = _Looking(ids, groups, now, theirs)
         if not self._aside:
             self.finish()
 
@@ -144,15 +144,14 @@ class _Looking(t.NamedTuple):
 
     ids: dict[Row, int]
     groups: list[list[Row]]
-    before: list[fingerprint.BucketSum]
     now: Future[list[fingerprint.BucketSum]]
     theirs: Future[list[fingerprint.BucketSum]]
 
     def differing(self) -> list[Row]:
         """The keys that may differ. Raises what either look does, once both have ended."""
         wait((self.now, self.theirs))
-        found = zip(self.groups, self.before, self.now.result(), self.theirs.result())
-        return [key for group, ours, now, theirs in found if not ours == now == theirs for key in group]
+        found = zip(self.groups, self.now.result(), self.theirs.result())
+        return [key for group, ours, theirs in found if ours != theirs for key in group]
 
 
 def unequal(ours: Reader, theirs: Reader, keys: t.Sequence[K], drained: t.Callable[[], None]) -> list[K]:
