@@ -18,7 +18,7 @@ from .session import Row, Session, at_once
 from .wire import Answer
 
 # Keys looked up in one statement: enough to make round trips cheap, few enough for the optimizer.
-_KEYS_PER_QUERY = 1000
+_KEYS_PER_QUERY = 500
 
 # Bytes of the rows read by one statement, about.
 _QUERY_BYTES = 4 << 20

@@ -44,8 +44,8 @@ TABLE = Table(
     0,
 )
 DEFINITION = (
-    "(`id` LONGBLOB NULL, `title` TINYINT NULL, `stamp` TIMESTAMP(6) NULL, `twin` TINYINT NULL)"
-    " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4"
+    "(`id` LONGBLOB NULL, `title` TINYINT NULL, `stamp` TIMESTAMP(6) NULL, `twin` DOUBLE NULL)"
+    " ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4"
 )
 
 
@@ -141,6 +141,26 @@ def test_mariadb():
         "SET SESSION sql_log_bin = 1, SESSION wait_timeout = 604800",
         f"DROP TEMPORARY TABLE IF EXISTS {name}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("data_type", "column_type", "expected"),
+    [
+        ("decimal", "decimal(10,2)", "DOUBLE"),
+        ("enum", "enum('(999)')", "DOUBLE"),
+        ("varchar", "varchar(255)", "BLOB"),
+        ("varchar", "varchar(256)", "TINYINT"),
+        ("binary", "binary(16)", "BLOB"),
+        ("datetime", "datetime", "BLOB"),
+        ("timestamp", "timestamp(3)", "TIMESTAMP(6)"),
+        ("text", "text", "TINYINT"),
+        ("longblob", "longblob", "TINYINT"),
+    ],
+)
+def test_short_values_are_taken_as_they_are_unless_columns_are_many(data_type, column_type, expected):
+    column = Column("c", data_type, column_type, None, None, True, "", "")
+    assert shadow._shadow_type(column, in_key=False, roomy=True) == expected
+    assert shadow._shadow_type(column, in_key=False, roomy=False) == ("TIMESTAMP(6)" if "stamp" in data_type else "TINYINT")
 
 
 def test_one_shadow_covers_several_transactions():
