@@ -152,8 +152,13 @@ class _Step:
 
     @property
     def kind(self) -> str:
-        """What the row is now."""
-        return EXTRA if self.source is None else MISSING if self.target is None else DIFFERENT
+        """What the row is now, but for what an earlier one has taken away on the target."""
+        return EXTRA if self.source is None else MISSING if self.before is None else DIFFERENT
+
+    @property
+    def before(self) -> Row | None:
+        """The target's row, as the journal has it: one of the plan that is gone by now was dropped for a unique value."""
+        return self.target or self.job.target
 
 
 _COUNTED = {MISSING: "inserted", DIFFERENT: "updated", EXTRA: "deleted"}
@@ -233,9 +238,8 @@ class _Run:
         try:
             steps, equal = self._decide(jobs, theirs)
             for step in steps:
-                before = step.target or step.job.target
-                if again or (before, step.source) != (step.job.target, step.job.source):
-                    self.journal.image(step.job.id, before, step.source)
+                if again or (step.before, step.source) != (step.job.target, step.job.source):
+                    self.journal.image(step.job.id, step.before, step.source)
             self.journal.flush()
             if steps:
                 self.proof.check({step.job.key: step.source for step in steps}, self._write(steps))
