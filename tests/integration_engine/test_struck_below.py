@@ -156,3 +156,19 @@ def test_one_that_a_killed_undo_has_left_lenient_is_strict_after_the_next(tmp_pa
         assert (mode(below), image(below, "d")) == ("IDEMPOTENT", old)
         done = undo.run(servers(pair), path, undo_dir=str(tmp_path), downstream="idempotent")
         assert (done.failed, mode(below)) == (False, "STRICT")
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_one_stays_lenient_while_the_target_has_not_applied_all(tmp_path, flavor):
+    """The target's link stopped in mid-run; the replica was STRICT by the time the rest came, and stopped (1062)."""
+    with drifted(flavor) as (pair, below, good):
+        report = run(pair, tmp_path, pair.b.stop_replica, fence_timeout=3)
+        assert report.failed
+        assert str(below.port) in report.message
+        assert mode(below) == "IDEMPOTENT"
+        pair.b.start_replica()
+        pair.wait()
+        assert run(pair, tmp_path).verified
+        pair.wait()
+        assert (pair.links_healthy(), mode(below)) == (True, "STRICT")
+        assert image(pair.b, "d") == image(below, "d") == good

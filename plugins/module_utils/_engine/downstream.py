@@ -123,14 +123,20 @@ def ask(upstream: Session, facts: ServerFacts, replicas: t.Iterable[Replica] | N
 
 @contextmanager
 def idempotent(
-    upstream: Session, facts: ServerFacts, replicas: t.Iterable[Replica], timeout: float, journal: Writer
+    upstream: Session,
+    facts: ServerFacts,
+    replicas: t.Iterable[Replica],
+    timeout: float,
+    journal: Writer,
+    drain: t.Callable[[], None],
 ) -> t.Iterator[list[str]]:
     """Keep replicas of ``upstream`` in IDEMPOTENT mode while the context lasts; then drain them and set STRICT.
 
     STRICT also where somebody else had left IDEMPOTENT behind: that cannot be told from anything else. The journal says
     which are lenient, for put_back(), should this run be killed. They are reached with the upstream's login at the addresses
     they report. ``timeout``: seconds for a replica to catch up; one that does not stays IDEMPOTENT, because STRICT would
-    break it, and the list given, which is empty until the end, then says so. Raises Refusal before anything is changed
+    break it, and the list given, which is empty until the end, then says so; so do all where ``drain`` raises, because what
+    the pair itself has not applied is still to come. Raises Refusal before anything is changed
     (``downstream_unknown``, ``downstream_replicas``, ``stopped_link``, ``missing_grant``, ``journal_unwritable``) and
     ConnectError.
     """
@@ -149,16 +155,32 @@ def idempotent(
                 relaxed.append(below)
             yield problems
         finally:
+            undrained = _trouble(drain) if relaxed else None
             for below in relaxed:
-                found = list(below.applier.restore(upstream, below.link, timeout))
+                found = (
+                    [below.applier.words(undrained, below.link)]
+                    if undrained
+                    else list(below.applier.restore(upstream, below.link, timeout))
+                )
                 problems += found
                 if not found:
                     with suppress(Refusal):  # a full disk: the next run finds it STRICT
                         journal.lenient(below.identity, False)
 
 
+def _trouble(drain: t.Callable[[], None]) -> ReplError | None:
+    try:
+        drain()
+    except ReplError as exc:
+        return exc
+    return None
+
+
 def put_back(
-    upstreams: t.Iterable[tuple[Session, ServerFacts, tuple[Replica, ...]]], directory: str, timeout: float
+    upstreams: t.Iterable[tuple[Session, ServerFacts, tuple[Replica, ...]]],
+    directory: str,
+    timeout: float,
+    drain: t.Callable[[], None],
 ) -> t.Iterator[tuple[bool, str]]:
     """Set replicas STRICT that a run of ours which was killed has left IDEMPOTENT, by the journals in ``directory``.
 
@@ -170,6 +192,7 @@ def put_back(
                 below = _open(sessions, upstream, facts, replica)
                 path = left_lenient(directory, below.identity) if below.applier.mode == IDEMPOTENT else None
                 if path:
+                    drain()
                     problems = list(below.applier.restore(upstream, below.link, timeout))
                     if not problems:
                         note_strict(path, below.identity)

@@ -92,7 +92,7 @@ class Applier:
                 return
             except ReplError as exc:
                 if not self._reopen or time.monotonic() >= ends or not self._may_pass(exc, link):
-                    yield self._words(exc, link)
+                    yield self.words(exc, link)
                     return
             time.sleep(_RETRY)
 
@@ -126,7 +126,7 @@ class Applier:
         now = (now for now in read_links(self._session) if now.channel == link.channel)
         return self._starts < _STARTS and any(each.stopped_at_rows for each in now)
 
-    def _words(self, problem: ReplError, link: Link) -> str:
+    def words(self, problem: ReplError, link: Link) -> str:
         """What the user has to do about a replica that was not seen to catch up."""
         strict = f"when it has caught up, run there: SET GLOBAL {self.variable} = 'STRICT'."
         if not self._reopen:

@@ -60,7 +60,7 @@ def apply_plans(run: Run, plans: Sequence[TablePlan], by_rows: ByRows) -> Applie
         left_behind = [by_rows.problems]
         with useless_if_this_fails(writer):
             for upstream, facts, replicas in by_rows.replicas() if repair.downstream == "idempotent" else ():
-                lenient = downstream.idempotent(upstream, facts, replicas, run.servers.fence_timeout, writer)
+                lenient = downstream.idempotent(upstream, facts, replicas, run.servers.fence_timeout, writer, run.drain)
                 left_behind.append(stack.enter_context(lenient))
         others = ((source, pair.source_replicas), (target, pair.target_replicas))
         below = stack.enter_context(watch(run.pace, others))

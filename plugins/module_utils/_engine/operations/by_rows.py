@@ -57,7 +57,7 @@ class ByRows:
         said = [put_back(source, target, self._pair.forward, self._target, directory, timeout)]
         if self._repair.downstream == "idempotent":
             others = downstream.get_real_writes(source, target, self._pair)
-            said += [words for _is_strict, words in downstream.put_back(others, directory, timeout)]
+            said += [words for _is_strict, words in downstream.put_back(others, directory, timeout, self._run.drain)]
         return " ".join(filter(None, said))
 
     def admit(self, plan: TablePlan, target_table: Table) -> None:

@@ -41,6 +41,10 @@ class Run:
         both, timeout = self.connections, self.servers.fence_timeout
         fence_both(both.source, both.target, self.pair, timeout, self.meter.draining)
 
+    def drain(self) -> None:
+        """As fence(), untold: for the very end, when nobody may end the run any more."""
+        fence_both(self.connections.source, self.connections.target, self.pair, self.servers.fence_timeout)
+
     def settled(self) -> bool:
         """Whether the source has all that the target has written so far; waits a moment at most. Raises ServerError."""
         return has_what_target_wrote(self.connections.source, self.connections.target, self.pair)

@@ -174,7 +174,7 @@ class _Undo:
         run = self._run
         if run.repair.downstream == "idempotent":
             others = get_real_writes(run.connections.source, run.connections.target, run.pair)
-            said = put_back(others, run.repair.undo_dir, run.servers.fence_timeout)
+            said = put_back(others, run.repair.undo_dir, run.servers.fence_timeout, run.drain)
             self._left_behind = tuple(words for is_strict, words in said if not is_strict)
 
     def apply(self) -> None:
@@ -185,7 +185,7 @@ class _Undo:
             writer = stack.enter_context(journal.create(self._run.repair.undo_dir, header))
             with useless_if_this_fails(writer):
                 left_behind = [
-                    stack.enter_context(idempotent(*some, self._run.servers.fence_timeout, writer))
+                    stack.enter_context(idempotent(*some, self._run.servers.fence_timeout, writer, self._run.drain))
                     for some in get_real_writes(connections.source, connections.target, pair)
                 ]
             self._undo_file = writer.path
