@@ -85,7 +85,7 @@ def refuse_undo(source: Session, target: Session, pair: Pair, downstream: str) -
 
 
 def refuse_unsettable(found: t.Iterable[tuple[Session, ServerFacts, tuple[Replica, ...]]]) -> None:
-    """Raise what idempotent() would for these replicas, as far as looking tells: for check mode."""
+    """Raise what idempotent() would for these replicas, as far as looking tells: before anything is done, and in check mode."""
     with ExitStack() as sessions:
         for session, facts, replicas in found:
             for replica in replicas:

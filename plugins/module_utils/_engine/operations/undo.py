@@ -94,10 +94,10 @@ def run(
         check_caps([each.plan for each in undo.returns], limits)
         if apply:
             undo.put_back()
+        if undo.returns:  # before a journal is begun and the first of them is set
+            refuse_unsettable(get_real_writes(connections.source, connections.target, pair))
         if apply and undo.returns:
             undo.apply()
-        elif undo.returns:
-            refuse_unsettable(get_real_writes(connections.source, connections.target, pair))
         return undo.report(apply)
 
 
