@@ -501,16 +501,15 @@ def test_a_source_that_becomes_read_only_is_named(pairs, fresh_database, run, fl
 
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_a_source_that_becomes_read_only_between_batches_is_named(pairs, fresh_database, run, flavor, monkeypatch):
-    """The shadow of the batch before is there still; what was logged until then has arrived and is verified."""
+    """What was logged until then has arrived and is verified."""
     pair = pairs(flavor)
-    shadow_of, batches = shadow.Cover.shadow, []
+    enter, batches = shadow.Shadow.__enter__, []
 
-    def counted(self, empty):
-        found = shadow_of(self, empty)
-        batches.append(found)
+    def counted(self):
+        batches.append(self)
         if len(batches) == 3:  # the second of its round
             pair.a.execute("SET GLOBAL read_only = 1")
-        return found
+        return enter(self)
 
     with fresh_database(pair) as database, repair_account(pair, database) as user:
         rows = ", ".join(f"({number}, 1, 1)" for number in range(1, 6))
@@ -520,11 +519,10 @@ def test_a_source_that_becomes_read_only_between_batches_is_named(pairs, fresh_d
         login = servers(pair, user=user, password=PASSWORD)
         try:
             with monkeypatch.context() as patched:
-                patched.setattr(shadow.Cover, "shadow", counted)
+                patched.setattr(shadow.Shadow, "__enter__", counted)
                 result = run(pair, database, login=login, batch_rows=1)
         finally:
             pair.a.execute("SET GLOBAL read_only = 0")
-        assert batches[1] is batches[2], "one shadow for both"
         if pair.a.family == "mysql":
             assert result.verified, result.message
         else:

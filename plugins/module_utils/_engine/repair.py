@@ -31,7 +31,7 @@ from .present import key_text
 from .recipes import DELETE, INSERT, PLAIN, REPLACE, UPDATE, Recipe
 from .schema import Key, Table
 from .session import Row, Session
-from .shadow import Cover, Shadow, prepare
+from .shadow import Shadow, prepare
 from .spool import Ahead, Spool, gather, in_batches, in_portions, row_bytes
 from .unaltered import Unaltered, none_on
 
@@ -90,7 +90,7 @@ def repair_table(
     ids = journal.plan(table, changes)
     run = _Run(
         source_lock,
-        Cover(source_log, table),
+        source_log,
         target,
         table,
         packet,
@@ -171,7 +171,7 @@ class _Run:
     """The repair of one table while it goes on."""
 
     source_lock: Session
-    cover: Cover
+    source_log: Session
     target: Session
     table: Table
     packet: int
@@ -198,13 +198,12 @@ class _Run:
         """Work through the jobs, then through those put off."""
         put_off = Spool()
         try:
-            with self.cover:
-                for _pass in range(_PASSES):
-                    self._pass(batches, arrivals)
-                    put_off, self.put_off = self.put_off, Spool()
-                    if not put_off:
-                        break
-                    batches = _portions(map(_Job._make, put_off), batch_rows)
+            for _pass in range(_PASSES):
+                self._pass(batches, arrivals)
+                put_off, self.put_off = self.put_off, Spool()
+                if not put_off:
+                    break
+                batches = _portions(map(_Job._make, put_off), batch_rows)
             for job in map(_Job._make, put_off):
                 self._skip(job)
             self.journal.flush()
@@ -232,22 +231,17 @@ class _Run:
         tried: list[_Tried] = []
         coming = Ahead(batches)
         self.meanwhile = coming.fetch
-
-        def verify() -> None:
-            self.cover.lift()
-            arrivals.expect(tried)
-
         for batch in coming:
             if logged == at_once:
-                verify()
+                arrivals.expect(tried)
                 at_once, logged, tried = min(2 * at_once, _MAX_BATCHES_AT_ONCE), 0, []
             try:
                 tried += [(job.id, job.key) for job in self._batch(batch)]
             except Undecided:  # told to end
-                verify()
+                arrivals.expect(tried)
                 raise
             logged += 1
-        verify()
+        arrivals.expect(tried)
         arrivals.finish()
 
     def seen(self, arrived: list[int], wrong: list[Row]) -> None:
@@ -274,11 +268,10 @@ class _Run:
         free = self._free_of_collisions(jobs)
         if not free:
             return []
-        search = any(self.recipe.verb(kind) in (DELETE, UPDATE) for kind in {job.kind for job in free})
         try:
-            return self._log(free, theirs, self.cover.shadow(empty=search), attempt > 1)
+            with Shadow(self.source_log, self.table) as shadow:
+                return self._log(free, theirs, shadow, attempt > 1)
         except LockConflict:
-            self.cover.lift()
             self._release()
             if attempt == ATTEMPTS:
                 raise

@@ -43,11 +43,9 @@ _SETTINGS = {
 }
 # The row may be older than the constraint that it breaks.
 _MARIADB_SETTINGS = {"check_constraint_checks": "0"}
-# Seconds that the session may be idle while it logs. Should this host be halted in the midst of a batch, what was not committed
-# must be gone before the locks are, which last LOCKED_IDLE; else stale rows would be logged when it goes on.
+# Seconds that the session may be idle while its shadow stands. Should this host be halted in the midst of a batch, what was not
+# committed must be gone before the locks are, which last LOCKED_IDLE; else stale rows would be logged when it goes on.
 _IDLE = LOCKED_IDLE // 3
-# Statements that put no rows into a shadow.
-_WITHOUT_ROWS = ("DELETE ", "UPDATE ")
 # Where the server demands keys of its tables, the shadow is an exception: it must have none.
 _MYSQL_OPTIONAL = {"sql_require_primary_key": "0", "sql_generate_invisible_primary_key": "0"}
 
@@ -93,8 +91,6 @@ class Shadow:
         self._definition = _definition(table)
         # MariaDB: the name under which the creation is logged. Nobody else's: 16 random digits.
         self._logged_name = sqltext.quote_name(f"mysql_repl_shadow_{secrets.token_hex(8)}")
-        #: Whether no statement has put rows into it: an UPDATE or DELETE would search all of them.
-        self.is_empty = True
 
     def __enter__(self) -> Shadow:
         try:
@@ -136,18 +132,6 @@ class Shadow:
         Raises what it does, ServerError, ReplError ``no_shadow``.
         """
         self.assert_shadowed()
-        self._refuse_read_only()
-        self._session.execute(f"SET SESSION wait_timeout = {_IDLE}")
-        self._log(self._noting(statements), together, meanwhile, assert_locked)
-        self._session.execute(f"SET SESSION wait_timeout = {IDLE}")
-
-    def _log(
-        self,
-        statements: t.Iterable[str],
-        together: bool,
-        meanwhile: t.Callable[[], None],
-        assert_locked: t.Callable[[], None],
-    ) -> None:
         if not together:
             for statement in statements:
                 assert_locked()
@@ -162,11 +146,6 @@ class Shadow:
                 self._session.execute("ROLLBACK")
             raise
         self._session.execute("COMMIT")
-
-    def _noting(self, statements: t.Iterable[str]) -> t.Iterator[str]:
-        for statement in statements:
-            self.is_empty = self.is_empty and statement.startswith(_WITHOUT_ROWS)
-            yield statement
 
     def assert_shadowed(self) -> None:
         """Raise ReplError ``no_shadow`` unless the table's name means the temporary table in this session."""
@@ -188,61 +167,26 @@ class Shadow:
         if self._session.dialect.is_mariadb:
             self._session.execute(f"CREATE TEMPORARY TABLE {self._logged_name} {self._definition}")
             # Where it is read_only, the creation was not logged, and nothing that is done with the table will be (measured).
-            self._refuse_read_only()
-            self._unlogged(f"ALTER TABLE {self._logged_name} RENAME TO {self._name}")
+            if self._session.scalar("SELECT @@GLOBAL.read_only") != "0":
+                raise BecameReadOnly(self._session.name, "MariaDB logs no repair then")
+            self._unlogged(f"ALTER TABLE {self._logged_name} RENAME TO {self._name}", _IDLE)
         else:
-            self._unlogged(f"CREATE TEMPORARY TABLE {self._name} {self._definition}")
-
-    def _refuse_read_only(self) -> None:
-        if self._session.dialect.is_mariadb and self._session.scalar("SELECT @@GLOBAL.read_only") != "0":
-            raise BecameReadOnly(self._session.name, "MariaDB logs no repair then")
+            self._unlogged(f"CREATE TEMPORARY TABLE {self._name} {self._definition}", _IDLE)
 
     def _remove(self) -> None:
         # Without the shadow the rename would hit the real table.
         self.assert_shadowed()
         if self._session.dialect.is_mariadb:
-            self._unlogged(f"ALTER TABLE {self._name} RENAME TO {self._logged_name}")
+            self._unlogged(f"ALTER TABLE {self._name} RENAME TO {self._logged_name}", IDLE)
             self._session.execute(f"DROP TEMPORARY TABLE IF EXISTS {self._logged_name}")
         else:
-            self._unlogged(f"DROP TEMPORARY TABLE {self._name}")
+            self._unlogged(f"DROP TEMPORARY TABLE {self._name}", IDLE)
 
-    def _unlogged(self, statement: str) -> None:
+    def _unlogged(self, statement: str, idle: int) -> None:
+        """Run one statement unlogged; ``idle``: seconds that the session may be idle from then on."""
         self._session.execute("SET SESSION sql_log_bin = 0")
         self._session.execute(statement)
-        self._session.execute(f"SET SESSION sql_log_bin = 1, SESSION wait_timeout = {IDLE}")
-
-
-class Cover:
-    """Keeps one shadow over several transactions: to make one and to remove it again costs some ten statements.
-
-    Use as a context manager, which lifts it in the end, and lift it whenever nothing is logged for longer: on MariaDB the
-    target's applier has a temporary table open as long as it is there.
-    """
-
-    def __init__(self, session: Session, table: Table) -> None:
-        self._session = session
-        self._table = table
-        self._shadow: Shadow | None = None
-
-    def __enter__(self) -> Cover:
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        self.lift()
-
-    def shadow(self, empty: bool) -> Shadow:
-        """The shadow, made if it is not there; ``empty``: one without rows of earlier statements. Raises what Shadow does."""
-        if self._shadow and empty and not self._shadow.is_empty:
-            self.lift()
-        if self._shadow is None:
-            self._shadow = Shadow(self._session, self._table).__enter__()
-        return self._shadow
-
-    def lift(self) -> None:
-        """Remove the shadow, if there is one. Raises what Shadow does."""
-        shadow, self._shadow = self._shadow, None
-        if shadow:
-            shadow.__exit__(None, None, None)
+        self._session.execute(f"SET SESSION sql_log_bin = 1, SESSION wait_timeout = {idle}")
 
 
 # A shadow of no more columns than this takes values as they are, which spares the server a warning for nearly every one of them
