@@ -103,11 +103,17 @@ class Field:
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
         """Do something after a while, at the latest when the run is over."""
-        timer = threading.Timer(seconds, action)
+        one_at_a_time = threading.Lock()
+
+        def act() -> None:
+            with one_at_a_time:  # a server that is being started must answer before the run is judged
+                action()
+
+        timer = threading.Timer(seconds, act)
         timer.daemon = True
         timer.start()
         self.healing.append(timer.cancel)
-        self.healing.append(action)
+        self.healing.append(act)
 
     def heal(self) -> None:
         """Put everything right that a fault did to the servers."""
