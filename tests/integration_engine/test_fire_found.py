@@ -347,3 +347,29 @@ def test_rows_that_an_earlier_row_change_took_away_count_as_planned(pairs, fresh
         assert_repaired(pair, database, good)
         undo.run(servers(pair), report.undo_file, undo_dir=str(tmp_path))
         assert image(pair.a, database) == image(pair.b, database) == bad
+
+
+@pytest.mark.parametrize("method", ["shadow", "row"])
+@pytest.mark.parametrize("flavor", ["mariadb-10.11", "mysql-9"])
+def test_a_row_that_cannot_be_repaired_makes_no_room_for_others(pairs, fresh_database, tmp_path, flavor, method):
+    """A row of the plan was taken away for a unique value, then its own repair was refused: it was gone, for an undo too.
+
+    9 stays and has the value of 2, which has that of 1, which has that of 0; 3 is in nobody's way.
+    """
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        pair.a.execute(f"CREATE TABLE {database}.t (id int PRIMARY KEY, u int UNIQUE)")
+        pair.a.execute(f"INSERT INTO {database}.t VALUES (0, 4), (1, 5), (2, 7), (3, 8)")
+        pair.wait()
+        good = image(pair.a, database)
+        pair.b.execute(f"REPLACE INTO {database}.t VALUES (2, 5), (1, 4), (0, 3), (9, 7), (3, 6)", logged=False)
+        before = image(pair.b, database)
+        report = repair(pair, database, tmp_path, extra_rows="keep", method=method, batch_rows=1)
+        assert [table.reason for table in report.tables] == ["unique_collision"]
+        assert (report.changes.updated, report.changes.skipped) == (1, 4)
+        pair.wait()
+        assert image(pair.a, database) == good
+        left = [(b"3", b"8") if row == (b"3", b"6") else row for row in before["t"]]
+        assert image(pair.b, database) == {"t": left}
+        assert repair(pair, database, tmp_path, method=method).verified
+        assert_repaired(pair, database, good)

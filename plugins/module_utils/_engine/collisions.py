@@ -5,24 +5,29 @@
 """Which rows of the target a REPLACE would take away, because they hold one of the new row's other unique values.
 
 REPLACE deletes them (https://dev.mysql.com/doc/refman/8.4/en/replace.html). A row that the plan puts right itself may
-go, its images are journaled; any other row must not.
+go, its images are journaled; any other row must not. One that the plan cannot put right, because a row that stays is in
+its way, must not either: it would be gone for good, and an undo could not bring it back.
 """
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 from collections import defaultdict
 
 from . import codec, sqltext
-from .confirm import Difference
+from .confirm import Difference, read_rows
 from .errors import TableProblem
 from .keyspace import KeySpace
 from .schema import Column, Key, KeyPart, Table
 from .session import Row, Session
-from .spool import Keys
+from .spool import Keys, in_batches
 
 # Branches of one UNION; each is a look-up by key.
 _BRANCHES = 100
+
+# Rows of a plan looked at together before the first write.
+_ROWS_AT_ONCE = 500
 
 #: Other rows in the way: place in the given rows → the exact keys of these on the target.
 Holders = t.Mapping[int, t.Sequence[Row]]
@@ -81,9 +86,30 @@ class Collisions:
         # Two rows may have different keys that begin alike, where the table's key holds only the beginning.
         self.keys = tuple(key for key in table.unique_keys if key != table.key or key.has_prefix)
         self._planned = Keys(planned if self.keys else ())
+        # Of these, the rows that cannot be put right themselves; see keep_blocked().
+        self._blocked: set[Row] = set()
+
+    def keep_blocked(self, changes: t.Collection[Difference]) -> None:
+        """Before the first write: take from the plan's rows that may go those whose own repair a row that stays is in the way of,
+        and those that only another one of these made room for. Raises ServerError."""
+        key_of = KeySpace(self._table, t.cast(Key, self._table.key)).key_of
+        new: dict[Row, Row] = {}
+        for some in in_batches((each for each in changes if each.source) if self.keys else (), _ROWS_AT_ONCE):
+            for place in self.find([t.cast(Row, each.source) for each in some]):
+                theirs = some[place].target
+                if theirs:
+                    new[key_of(theirs)] = theirs
+        # Who would take them away has one of their unique values on the source.
+        back = Collisions(self._target, self._source, self._table, (), self._space, takes_rows_away=False)
+        while new:
+            self._blocked.update(new)
+            holders = itertools.chain.from_iterable(back.find(list(new.values())).values())
+            theirs_by_key = read_rows(self._target, self._table, list(dict.fromkeys(holders)))
+            found = {key_of(row): row for row in theirs_by_key.values()}
+            new = {key: row for key, row in found.items() if key not in self._blocked}
 
     def find(self, rows: t.Sequence[Row]) -> Holders:
-        """The rows of the target that are not in the plan and that a REPLACE of ``rows`` would delete. Raises ServerError."""
+        """The rows of the target that must not go and that a REPLACE of ``rows`` would delete. Raises ServerError."""
         found: dict[int, list[Row]] = defaultdict(list)
         for key in self.keys if rows else ():
             for place, holder in self._find(key, rows):
@@ -119,7 +145,7 @@ class Collisions:
     def _holders(self, condition: str) -> list[Row]:
         holders = self._target.rows(f"SELECT {self._space.read_list} FROM {self._table.name.sql} WHERE {condition}")
         planned = self._planned.of(holders) if holders else ()
-        return [holder for holder in holders if holder not in planned]
+        return [holder for holder in holders if holder not in planned or holder in self._blocked]
 
     def _attribute(self, wanted: t.Sequence[tuple[int, str]], holders: t.Sequence[Row]) -> t.Iterator[tuple[int, Row]]:
         """Tell which row each holder is in the way of."""

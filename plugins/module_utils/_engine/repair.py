@@ -41,7 +41,7 @@ _MAX_BATCHES_AT_ONCE = 16
 # Rows that changed meanwhile, or that others were in the way of, are taken up again after the others, so often.
 _PASSES = 3
 
-_WOULD_GO = "is not in the plan and would be deleted"
+_WOULD_GO = "would be deleted, and is not in the plan or cannot be put right itself"
 _CANNOT_GO = "cannot be taken away first by a statement that fires no trigger"
 
 # Rows left alone, and rows not verified, that the result names; the rest is counted.
@@ -85,6 +85,8 @@ def repair_table(
     rewrite.refuse_too_large(table, changes, packet)
     takes = recipe.takes_rows_away
     collisions = Collisions(source_lock, target, table, going(table, changes if takes else ()), takes_rows_away=takes)
+    if takes:
+        collisions.keep_blocked(changes)
     constraints = Constraints(source_lock, target, table)
     prepare(source_log)
     ids = journal.plan(table, changes)

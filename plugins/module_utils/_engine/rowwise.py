@@ -83,6 +83,7 @@ def repair_rows(
     packet = rewrite.largest_packet(source, target)
     rewrite.refuse_too_large(table, changes, packet)
     collisions = Collisions(source, target, table, going(table, changes))
+    collisions.keep_blocked(changes)
     constraints = Constraints(source, target, table)
     prepare(source)
     prepare(witness)
@@ -308,7 +309,10 @@ class _Run:
         candidates = [job for job in jobs if job.source]
         holders = self.collisions.find([t.cast(Row, job.source) for job in candidates])
         for place in holders:
-            message = "shares a unique value with a row of the target that is not in the plan and would be deleted"
+            message = (
+                "shares a unique value with a row of the target that would be deleted, and is not in the plan or cannot be put"
+                " right itself"
+            )
             self._skip(candidates[place], "unique_collision", message)
         blocked = {candidates[place].id for place in holders}
         return [job for job in jobs if job.id not in blocked]

@@ -165,6 +165,9 @@ class World:
             def __init__(self, *unused, **options):
                 self.keys = ("some",) if unique else ()
 
+            def keep_blocked(self, changes):
+                assert not world.transactions, "before the first write"
+
             def find(self, rows):
                 return {place: [(b"99",)] for place, row in enumerate(rows) if row[0] in world.blocked}
 
