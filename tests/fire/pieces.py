@@ -65,6 +65,7 @@ def _sizes(rows: int) -> tuple[tuple[Any, str, Any], ...]:
         (pace, "_MAX_STRIP_ROWS", several),
         (confirm, "_KEYS_PER_QUERY", rows),
         (confirm, "_QUERY_BYTES", some_bytes),
+        (confirm, "_HELD_BYTES", some_bytes),
         (examine, "_SUSPECTS_AT_ONCE", rows),
         (examine, "_BYTES_AT_ONCE", some_bytes),
         (multiset, "_BUCKET_ROWS", rows),

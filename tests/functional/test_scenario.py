@@ -169,7 +169,8 @@ def test_undo_puts_the_old_rows_back_on_both(site: Site) -> None:
     # What a repair does not need, an undo does: it writes to the source's tables.
     refused = site.playbook("undo", *journal)
     assert refused.returncode != 0
-    assert "GRANT INSERT, DELETE" in refused.output
+    # On MariaDB a repair has the right to INSERT already.
+    assert re.search("it lacks DELETE(, INSERT)? on sakila.film. Run on the source, .*: GRANT DELETE", refused.output)
     assert site.contents(site.source) == site.contents(site.target) == good
     site.source.execute("GRANT INSERT, DELETE ON sakila.* TO repl_fix@'127.0.0.1'", logged=False)
 

@@ -21,6 +21,7 @@ class Rows(tuple):
     """An answer; to know it again all of it is needed."""
 
     bare = property(lambda self: self)
+    whole = property(lambda self: b"".join(value for row in self for value in row))
 
 
 class Server:
@@ -35,6 +36,33 @@ class Server:
 
     def rows_of(self, answer):
         return answer
+
+
+@pytest.mark.parametrize(("held", "together"), [(1, [2, 2, 2, 2, 2, 2, 2, 2, 2]), (1000, [2, 4, 6, 4, 2])], ids=["full", "room"])
+def test_no_more_is_begun_with_while_long_rows_are_held(monkeypatch, held, together):
+    monkeypatch.setattr(confirm, "_HELD_BYTES", held)
+    asked = []
+
+    class Counting(Server):
+        def ask(self, statements, hear, known=()):
+            statements = list(statements)
+            asked[-1] += len(statements)
+            super().ask(statements, hear, known)
+
+    def read(*arguments):
+        asked.append(0)
+        really(*arguments)
+
+    really = confirm._read
+    monkeypatch.setattr(confirm, "_read", read)
+    source, target = Counting([10] * 20), Counting([20] * 20)
+    found = []
+    with confirm.Readings(source, target, TABLE, lambda: None) as readings:
+        for number in range(3):
+            found += readings.step([KEY], number)
+        found += readings.rest()
+    assert [tag for _differences, tag in found] == [0, 1, 2]
+    assert asked == together
 
 
 def confirmed(readings):
