@@ -174,7 +174,11 @@ def _pause(place: Field) -> None:
 
 
 def _stop_link(place: Field) -> None:
-    server = place.stage.pair.servers[place.side]
+    stop_applying(place, place.stage.pair.servers[place.side])
+
+
+def stop_applying(place: Field, server: Server) -> None:
+    """Somebody stops a server's replication, for a moment or for long."""
     with suppress(pymysql.MySQLError):
         server.stop_replica()
 

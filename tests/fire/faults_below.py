@@ -12,7 +12,7 @@ import pymysql
 
 from sandbox import SandboxError
 
-from .faults import Fault, Field, lock
+from .faults import Fault, Field, lock, stop_applying
 from .stage import STRUCK, USER, mode_variable, rights_of, user_of
 from .values import quoted
 
@@ -36,15 +36,7 @@ def _pause(place: Field) -> None:
 
 
 def _stop(place: Field) -> None:
-    server = place.struck_below
-    with suppress(pymysql.MySQLError):
-        server.stop_replica()
-
-    def start() -> None:
-        with suppress(pymysql.MySQLError):
-            server.start_replica()
-
-    place.later(place.dice.choice([0.3, 1.5, 60]), start)
+    stop_applying(place, place.struck_below)
 
 
 def _break(place: Field) -> None:

@@ -16,6 +16,7 @@ from integration_engine.support import PASSWORD, assert_repaired, image, repair_
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import (
     locks,
     options,
+    repair,
     rewind,
     rowwise,
     selection,
@@ -96,6 +97,28 @@ def test_a_column_that_came_meanwhile_keeps_its_values(pairs, fresh_database, ru
             seen.extend(both(pair, database))
 
         result = run(pair, database, alter, **how)
+        assert [(table.table, table.reason) for table in result.tables] == [("t", "stale_plan")]
+        assert (result.failed, result.verified, result.changed) == (True, False, False)
+        assert list(both(pair, database)) == seen
+        assert pair.links_healthy()
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_column_that_came_after_the_target_was_read_keeps_its_values(pairs, fresh_database, run, flavor, monkeypatch):
+    """The source's definition is read again under the lock: from then on nobody can alter the table."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        fill(pair, database, TABLE, ["UPDATE t SET v = 0 WHERE id = 1"])
+        log, seen = repair._Run._log, []
+
+        def logged(self, *arguments):
+            pair.a.execute(COLUMN, database=database)
+            seen.extend(both(pair, database))
+            return log(self, *arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(repair._Run, "_log", logged)
+            result = run(pair, database)
         assert [(table.table, table.reason) for table in result.tables] == [("t", "stale_plan")]
         assert (result.failed, result.verified, result.changed) == (True, False, False)
         assert list(both(pair, database)) == seen

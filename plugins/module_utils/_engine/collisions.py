@@ -92,21 +92,19 @@ class Collisions:
     def keep_blocked(self, changes: t.Collection[Difference]) -> None:
         """Before the first write: take from the plan's rows that may go those whose own repair a row that stays is in the way of,
         and those that only another one of these made room for. Raises ServerError."""
-        key_of = KeySpace(self._table, t.cast(Key, self._table.key)).key_of
-        new: dict[Row, Row] = {}
         for some in in_batches((each for each in changes if each.source) if self.keys else (), _ROWS_AT_ONCE):
-            for place in self.find([t.cast(Row, each.source) for each in some]):
-                theirs = some[place].target
-                if theirs:
-                    new[key_of(theirs)] = theirs
+            in_the_way = self.find([t.cast(Row, each.source) for each in some])
+            self._keep([theirs for theirs in (some[place].target for place in in_the_way) if theirs])
+
+    def _keep(self, rows: t.Iterable[Row]) -> None:
+        """Keep rows of the target, and those that only these made room for."""
+        key_of = KeySpace(self._table, t.cast(Key, self._table.key)).key_of
         # Who would take them away has one of their unique values on the source.
-        back = Collisions(self._target, self._source, self._table, (), self._space, takes_rows_away=False)
-        while new:
+        takers = Collisions(self._target, self._source, self._table, (), self._space, takes_rows_away=False)
+        while new := {key_of(row): row for row in rows if key_of(row) not in self._blocked}:
             self._blocked.update(new)
-            holders = itertools.chain.from_iterable(back.find(list(new.values())).values())
-            theirs_by_key = read_rows(self._target, self._table, list(dict.fromkeys(holders)))
-            found = {key_of(row): row for row in theirs_by_key.values()}
-            new = {key: row for key, row in found.items() if key not in self._blocked}
+            found = itertools.chain.from_iterable(takers.find(list(new.values())).values())
+            rows = read_rows(self._target, self._table, list(dict.fromkeys(found))).values()
 
     def find(self, rows: t.Sequence[Row]) -> Holders:
         """The rows of the target that must not go and that a REPLACE of ``rows`` would delete. Raises ServerError."""

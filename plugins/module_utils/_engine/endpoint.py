@@ -144,7 +144,8 @@ def _remedy(endpoint: Endpoint, prefix: str, number: int, cause: object, text: s
     if number in _NO_ROOM:
         return (
             "The server or the account has nothing left of what the limit counts. A run takes three connections to each server, "
-            "and one more for each of 'workers' beyond the first: raise the limit, or try again later with fewer 'workers'."
+            "a fourth where many rows differ, and one more for each of 'workers' beyond the first: raise the limit, or try again"
+            " later with fewer 'workers'."
         )
     if "package is required" in text:
         package = "PyNaCl" if "nacl" in text.lower() else "cryptography"

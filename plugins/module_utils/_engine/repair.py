@@ -194,6 +194,7 @@ class _Run:
     rows_skipped: int = 0
     unverified: list[Row] = field(default_factory=list)
     rows_unverified: int = 0
+    rows_to_verify: int = 0
     stopped: ReplError | None = None
 
     def all(self, batches: t.Iterable[list[_Job]], batch_rows: int, arrivals: Arrivals) -> None:
@@ -222,7 +223,7 @@ class _Run:
             skipped=tuple(self.skipped),
             more_skipped=self.rows_skipped - len(self.skipped),
             statements=rewrite.preview(self.table, changes, _STATEMENTS_SHOWN, self.recipe),
-            verified=not (self.stopped or self.rows_skipped or self.rows_unverified),
+            verified=not (self.stopped or self.rows_skipped or self.rows_unverified or self.rows_to_verify),
             unverified=tuple(self.unverified),
             more_unverified=self.rows_unverified - len(self.unverified),
             stopped=self.stopped,
@@ -238,16 +239,19 @@ class _Run:
                 arrivals.expect(tried)
                 at_once, logged, tried = min(2 * at_once, _MAX_BATCHES_AT_ONCE), 0, []
             try:
-                tried += [(job.id, job.key) for job in self._batch(batch)]
+                some = self._batch(batch)
             except Undecided:  # told to end
                 arrivals.expect(tried)
                 raise
+            tried += [(job.id, job.key) for job in some]
+            self.rows_to_verify += len(some)
             logged += 1
         arrivals.expect(tried)
         arrivals.finish()
 
     def seen(self, arrived: list[int], wrong: list[Row]) -> None:
         """Note which rows were verified, by id, and which are not, by key."""
+        self.rows_to_verify -= len(arrived) + len(wrong)
         self.rows_unverified += len(wrong)
         self.unverified += wrong[: _TOLD - len(self.unverified)]
         self.journal.verified(arrived)

@@ -65,6 +65,18 @@ def test_no_more_is_begun_with_while_long_rows_are_held(monkeypatch, held, toget
     assert asked == together
 
 
+def test_rows_between_the_keys_are_not_given():
+    """They may come with the others, where keys lie close together."""
+
+    class Between(Server):
+        def ask(self, statements, hear, known=()):
+            (statement,) = statements
+            assert "BETWEEN 1 AND 3" in statement
+            hear(Rows([(b"1", b"10"), (b"2", b"20"), (b"3", b"30")]))
+
+    assert confirm.read_rows(Between([]), TABLE, [(b"1",), (b"3",)]) == {(b"1",): (b"1", b"10"), (b"3",): (b"3", b"30")}
+
+
 def confirmed(readings):
     """What is confirmed of a row with these values on source and target, reading after reading, and how often was drained."""
     fences = []

@@ -429,6 +429,25 @@ def test_batches_by_rows_and_growing_rounds(monkeypatch):
     assert (result.verified, world.covered) == (True, False)
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_the_last_rows_are_verified_too(monkeypatch, lost):
+    """They are looked at aside while nothing more is logged; what nobody has told of is not verified."""
+
+    class Prints:
+        @staticmethod
+        def of(session, groups):
+            return [[session.rows_by_key.get(key) for key in keys] for keys in groups]
+
+    monkeypatch.setattr(arrival, "_KEYS_AT_ONCE", 1)
+    monkeypatch.setattr(arrival.fingerprint, "choose", lambda *_how: Prints)
+    world = World(monkeypatch, content(k1=10, k2=20, k3=30), {})
+    if lost:
+        world.on_fence = lambda: world.in_flight.remove(((b"3",), row(3, 30))) if len(world.in_flight) == 2 else None
+    plan = [difference("missing", number, 10 * number) for number in (1, 2, 3)]
+    result = world.repair(plan, batch_rows=1, aside=(world.source, world.target))
+    assert (result.verified, result.unverified) == ((False, ((b"3",),)) if lost else (True, ()))
+
+
 def test_batches_by_bytes():
     jobs = [repair._Job(number, "missing", (b"1",), (b"x" * (1 << 20),), None) for number in range(10)]
     assert [len(batch) for batch in spool.in_portions(jobs, 500, lambda job: job.size)] == [4, 4, 2]
