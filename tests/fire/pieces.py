@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import (
     arrival,
+    buckets,
     catalog,
     collisions,
     compare,
@@ -29,6 +30,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import
     rewrite,
     rowwise,
     spool,
+    strips,
 )
 
 #: Rows taken at once where a few are meant; 0: as the engine has it.
@@ -46,20 +48,22 @@ def of(rows: int) -> Iterator[None]:
 
 def _sizes(rows: int) -> tuple[tuple[Any, str, Any], ...]:
     several, some_bytes = 3 * rows, 120 * rows
-    whole, chunks, strips = compare.compare, pace.ChunkSizer, pace.StripSizer
+    whole, chunk_sizer, strip_sizer = compare.compare, pace.ChunkSizer, pace.StripSizer
 
     def as_if_large(hands: Any, larger: Any, fingerprint: Any, estimate: int, *more: Any) -> Any:
         return whole(hands, larger, fingerprint, estimate + 1000, *more)
 
     return (
         (compare, "compare", as_if_large),
-        (compare, "ChunkSizer", lambda chunk_time: chunks(chunk_time, several)),
-        (compare, "StripSizer", lambda: strips(rows)),
-        (compare, "_BUCKET_ROWS", rows),
-        (compare, "_MAX_BUCKETS", several),
+        (compare, "ChunkSizer", lambda chunk_time: chunk_sizer(chunk_time, several)),
+        (compare, "StripSizer", lambda: strip_sizer(rows)),
         (compare, "_MAX_STRIPS", several),
-        (compare, "_ROWS_IN_MEMORY", several),
-        (compare, "_FINE_ROWS", rows),
+        (strips, "_COARSE_ROWS", several),
+        (strips, "_ROWS_IN_MEMORY", several),
+        (strips, "_FINE_ROWS", rows),
+        (buckets, "_BUCKET_ROWS", rows),
+        (buckets, "_MAX_BUCKETS", several),
+        (buckets, "_ROWS_IN_MEMORY", several),
         (pace, "_MAX_CHUNK_ROWS", 2 * several),
         (pace, "_MIN_STRIP_ROWS", rows),
         (pace, "_MAX_STRIP_ROWS", several),

@@ -373,3 +373,37 @@ def test_a_row_that_cannot_be_repaired_makes_no_room_for_others(pairs, fresh_dat
         assert image(pair.b, database) == {"t": left}
         assert repair(pair, database, tmp_path, method=method).verified
         assert_repaired(pair, database, good)
+
+
+@pytest.mark.parametrize("flavor", [*FLAVORS, "mariadb-11.8"])
+def test_the_holder_of_a_prefix_is_found_in_every_character_set(pairs, fresh_database, tmp_path, flavor):
+    """MariaDB 11.8 makes a range of LEFT(column, n) = value, which has no rows in sjis: who held a unique value was not seen,
+    and a row that was to be adopted was taken away for another one."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        pair.a.execute(f"CREATE TABLE {database}.t (id int PRIMARY KEY, c text CHARACTER SET sjis, UNIQUE KEY (c(20)))")
+        pair.a.execute(f"INSERT INTO {database}.t VALUES (37, 'z_;')")
+        pair.wait()
+        pair.b.execute(f"UPDATE {database}.t SET id = 47", logged=False)
+        before = image(pair.a, database), image(pair.b, database)
+        report = repair(pair, database, tmp_path, extra_rows="adopt")
+        assert ([table.reason for table in report.tables], report.changes.total) == (["unique_collision"], 0)
+        assert (image(pair.a, database), image(pair.b, database)) == before
+
+
+@pytest.mark.parametrize("index", ["PRIMARY KEY (c(2))", "KEY (c(2))", "PRIMARY KEY (id), KEY (id, c(2))"])
+def test_an_index_by_which_mysql_misses_rows_is_told(pairs, fresh_database, tmp_path, index):
+    """MEMORY's hash of a beginning does not find longer values: rows looked absent that were there."""
+    for flavor, reasons in (("mysql-9", ["unreliable_index"]), ("mariadb-10.11", [None])):
+        pair = pairs(flavor)
+        with fresh_database(pair) as database:
+            table = f"id int, c varchar(4) CHARACTER SET latin1 NOT NULL, {index}"
+            pair.a.execute(f"CREATE TABLE {database}.t ({table}) ENGINE=MEMORY")
+            pair.a.execute(f"INSERT INTO {database}.t VALUES (1, 'NULL'), (2, 'w')")
+            pair.wait()
+            pair.b.execute(f"DELETE FROM {database}.t WHERE id = 2", logged=False)
+            before = image(pair.a, database), image(pair.b, database)
+            assert [each.reason for each in check(pair, database).tables] == reasons
+            if flavor == "mysql-9":
+                assert [each.reason for each in repair(pair, database, tmp_path).tables] == reasons
+            assert (image(pair.a, database), image(pair.b, database)) == before

@@ -41,6 +41,7 @@ def read_tables(session: Session, databases: t.Sequence[str], names: t.Sequence[
     for some in _batches(sorted({name.table for name in rows})):
         within = f"TABLE_SCHEMA IN ({wanted}) AND {_among('TABLE_NAME', some)}"
         columns, (keys, functional) = _read_columns(session, within), _read_unique_keys(session, within)
+        unreliable = {} if session.dialect.is_mariadb else _read_unreliable_indexes(session, within)
         for table, key in _without_overlaps(session, keys, columns) if session.dialect.is_mariadb else ():
             functional[table].add(key)
         triggers = _read_triggers(session, f"EVENT_OBJECT_SCHEMA IN ({wanted}) AND {_among('EVENT_OBJECT_TABLE', some)}")
@@ -56,6 +57,7 @@ def read_tables(session: Session, databases: t.Sequence[str], names: t.Sequence[
                     rows_estimate=int(row["estimate"] or 0),
                     triggers=tuple(triggers[name]),
                     functional_keys=tuple(sorted(functional[name])),
+                    unreliable_indexes=tuple(sorted(unreliable.get(name, ()))),
                     row_bytes=int(row["bytes"] or 0),
                 )
     return tables
@@ -175,6 +177,15 @@ def _read_unique_keys(session: Session, within: str) -> tuple[dict[TableName, li
         if key not in functional.get(table, ()):
             found[table].append(_shared(Key(key, tuple(columns), place not in hashed, place in usable)))
     return found, functional
+
+
+def _read_unreliable_indexes(session: Session, within: str) -> dict[TableName, set[str]]:
+    """The names of hash indexes of a beginning."""
+    found: dict[TableName, set[str]] = defaultdict(set)
+    what = "FROM information_schema.STATISTICS WHERE INDEX_TYPE = 'HASH' AND SUB_PART IS NOT NULL"
+    for row in _facts(session, {**_TABLE, "idx": "INDEX_NAME"}, f"{what} AND {within}"):
+        found[_name(row)].add(_text(row, "idx"))
+    return found
 
 
 def _without_overlaps(

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from .lanes import Lane, Side
 from .session import Session
+
+T = t.TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,12 @@ class Hands:
     source: Side
     target: Side
     workers: int
+
+    def both(self, work: t.Callable[[Session], T]) -> tuple[T, T]:
+        """Let a reader on each server do the same; returns both results, or raises an error of either."""
+        ours, theirs = self.source.submit(work), self.target.submit(work)
+        wait((ours, theirs))
+        return ours.result(), theirs.result()
 
     def close(self) -> None:
         """Close all sessions, once what they do has ended."""

@@ -215,6 +215,14 @@ def _comparable(selected: Selected, ignored: frozenset[str]) -> tuple[Table, Tab
     if not ours.is_base_table:
         kind = "sequence" if ours.kind == "SEQUENCE" else "view"
         raise TableProblem(kind, f"{selected.name} is a {kind}: it has no rows of its own.")
+    unreliable = ours.unreliable_indexes or theirs.unreliable_indexes
+    if unreliable:
+        raise TableProblem(
+            "unreliable_index",
+            f"{selected.name} has hash indexes of the beginning of a column ({', '.join(unreliable)}); by them MySQL does not"
+            " find rows that are there, so these would seem to be missing.",
+            "Make them USING BTREE, or of the whole column; or leave the table out with ignore_tables.",
+        )
     found = schema.differences(ours, theirs, ignored)
     if found:
         raise TableProblem(

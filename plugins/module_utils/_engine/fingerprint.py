@@ -108,32 +108,33 @@ class Fingerprint:
     def rows_of_strips(
         self, session: Session, spans: t.Sequence[KeyRange], keys_only: t.Container[int] = ()
     ) -> list[list[bytes]]:
-        """Every row of several ranges as ``key:fingerprint``. Only for a key that is one integer. Raises ServerError.
+        """Every row of several ranges as ``fingerprint:key``, of which KeySpace.parsed() gives the key. Raises ServerError.
 
-        ``keys_only``: places of the ranges whose rows come as ``key:``, without a fingerprint, which costs most of the rest.
+        ``keys_only``: places of the ranges whose rows come as ``:key``, without a fingerprint, which costs most of the rest.
         The rows of a range come as one value: to take it apart costs a fraction of what the driver needs for as many rows.
         """
-        if not spans:
-            return []
-        (key,) = self.space.columns
+        key = self.space.written
+        if not spans or key is None:
+            return [self._one_by_one(session, span) for span in spans]
         found: list[list[bytes]] = [[] for _span in spans]
-        with_digest = f", LEFT({self._row_digest}, 32)"
+        with_digest = f"LEFT({self._row_digest}, 32), "
         for place, rows, values in session.rows(
             " UNION ALL ".join(
-                f"SELECT {place}, COUNT(*), GROUP_CONCAT({key.sql}, ':'{'' if place in keys_only else with_digest})"
+                f"SELECT {place}, COUNT(*), GROUP_CONCAT({'' if place in keys_only else with_digest}':', {key}, ';' SEPARATOR '')"
                 f" FROM {self.space.rows_of_ranges} WHERE {self._condition(span)}"
                 for place, span in enumerate(spans)
             )
         ):
-            pairs = values.split(b",") if values else []
-            _of_last, colon, digest = pairs[-1].partition(b":") if pairs else (b"", b":", b"")
-            length = 32 if pairs and int(place or 0) not in keys_only else 0
-            if len(pairs) != int(rows or 0) or not colon or len(digest) != length:
-                # Cut short at the server's max_allowed_packet.
-                whole = self.rows(session, spans[int(place or 0)], 1, frozenset())
-                pairs = [(row[0] or b"") + b":" + value.hex().encode() for row, value in whole.items()]
-            found[int(place or 0)] = pairs
+            number = int(place or 0)
+            *pairs, rest = (values or b"").split(b";")
+            # If they end in the midst of one, they were cut short at the server's max_allowed_packet.
+            whole = not rest and len(pairs) == int(rows or 0)
+            found[number] = pairs if whole else self._one_by_one(session, spans[number])
         return found
+
+    def _one_by_one(self, session: Session, span: KeyRange) -> list[bytes]:
+        rows = self.rows(session, span, 1, frozenset())
+        return [digest.hex().encode() + b":" + self.space.as_written(key) for key, digest in rows.items()]
 
     def rows(self, session: Session, span: KeyRange, buckets: int, chosen: frozenset[int]) -> dict[Row, bytes]:
         """The fingerprint of each row of a range that falls into the chosen buckets, by key. Raises ServerError."""

@@ -74,6 +74,11 @@ class KeySpace:
         )
 
     @property
+    def is_walkable(self) -> bool:
+        """Whether the rows of a range are next to one another: an index of hashes, or out of order, is no help to find them."""
+        return self.key.ordered and not self._is_out_of_order
+
+    @property
     def has_spellings(self) -> bool:
         """Whether different bytes can be one key: letter case, accents, trailing spaces, -0 and 0."""
         return any(codec.kind(column) in (codec.Kind.TEXT, codec.Kind.FLOAT) for column in self.columns)
@@ -86,6 +91,36 @@ class KeySpace:
     def key_of(self, row: Row) -> Row:
         """The key values of a row of all stored columns."""
         return tuple([row[place] for place in self._places])
+
+    @property
+    def written(self) -> str | None:
+        """SQL for the arguments of a CONCAT that give a key as one text without ``;``. None: there is none.
+
+        Numbers and times are as they are read, other bytes in hexadecimal, with ``/`` between the columns.
+        """
+        if any(codec.kind(column) is codec.Kind.FLOAT for column in self.columns):
+            return None  # as text in an expression, a server may write it otherwise than as a value
+        return ", '/', ".join(
+            f"HEX({column.sql})" if _is_hex(column) else codec.read_expression(column) for column in self.columns
+        )
+
+    def as_written(self, key: Row) -> bytes:
+        """A key as ``written`` gives it."""
+        return b"/".join(
+            (value or b"").hex().upper().encode() if _is_hex(column) else (value or b"")
+            for column, value in zip(self.columns, key)
+        )
+
+    def parsed(self, written: bytes) -> Row:
+        """The key that was written so."""
+        if self.has_integers:
+            return (written,)
+        return tuple(
+            [
+                bytes.fromhex(part.decode("ascii")) if _is_hex(column) else part
+                for column, part in zip(self.columns, written.split(b"/"))
+            ]
+        )
 
     @cached_property
     def _places(self) -> tuple[int, ...]:
@@ -170,3 +205,9 @@ class KeySpace:
         edge = ">=" if after != part.descending else "<="
         some = " OR ".join(f"({alternative})" for alternative in alternatives)
         return f"{first.sql} {edge} {codec.literal(first, bound[0])} AND ({some})"
+
+
+def _is_hex(column: Column) -> bool:
+    """Whether a key's text holds the value's bytes in hexadecimal: what has a character set or is binary may be any bytes."""
+    kind = codec.kind(column)
+    return kind is codec.Kind.BINARY or (kind is codec.Kind.TEXT and column.charset is not None)

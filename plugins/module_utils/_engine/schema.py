@@ -126,6 +126,8 @@ class Table:
     #: Unique keys of which no look-up tells what a row would meet: those over expressions, which are not in unique_keys, and
     #: MariaDB's WITHOUT OVERLAPS.
     functional_keys: tuple[str, ...] = ()
+    #: Indexes by which MySQL misses rows: MEMORY's hashes of a beginning do not find longer values (9.7, one byte a character).
+    unreliable_indexes: tuple[str, ...] = ()
     #: About how many bytes a row takes; 0: not known.
     row_bytes: int = 0
 

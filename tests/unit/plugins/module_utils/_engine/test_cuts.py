@@ -11,7 +11,7 @@ import random
 
 import pytest
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.cuts import ReckonedCuts, split
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.cuts import CountedCuts, ReckonedCuts, count, split
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.keyspace import KeyRange
 
 WANTED = 100
@@ -83,7 +83,7 @@ def test_chunks_cover_everything_once_and_none_is_too_large(name, error):
     cuts = ReckonedCuts(space, Scouts(source, target), source)
     lower, seen, sizes = None, [], []
     for _chunk in range(20_000):
-        cut = cuts.after(lower, WANTED)
+        cut = cuts.after(lower, WANTED, 0)
         rows = space.within(source, cut.span)
         strips = cut.strips(10, 64)
         assert [strips[0].lower, strips[-1].upper] == [cut.span.lower, cut.span.upper]
@@ -108,3 +108,40 @@ def test_a_range_is_split_into_ranges_that_follow_one_another(parts):
     assert (found[0].lower, found[-1].upper) == ((b"3",), None)
     assert all(one.upper == other.lower for one, other in zip(found, found[1:]))
     assert len({each.upper for each in found}) == len(found)
+
+
+@pytest.mark.parametrize("strip", [0, 10, 30, 100, 5000])
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_counted_chunks_cover_everything_once_and_so_do_their_strips(name, strip):
+    source = DISTRIBUTIONS[name]
+    target = [*source[: len(source) // 2], *source[len(source) // 2 + 3 :]]
+    space = Keys()
+    cuts = CountedCuts(space, Scouts(source, target), source)
+    lower, seen = None, []
+    while True:
+        cut = cuts.after(lower, WANTED, strip)
+        strips = cut.strips(7, 64)
+        assert [strips[0].lower, strips[-1].upper] == [cut.span.lower, cut.span.upper]
+        assert all(one.upper == other.lower for one, other in zip(strips, strips[1:]))
+        rows = [len(space.within(source, each)) for each in strips]
+        assert sum(rows) <= WANTED
+        assert max(rows) <= (strip or WANTED)
+        seen += space.within(source, cut.span)
+        lower = cut.span.upper
+        if lower is None:
+            break
+    assert seen == source
+    assert space.asked <= len(source) + 3 * WANTED + 2 * len(source) // WANTED, "nobody walks twice"
+
+
+def test_the_end_of_the_rest_is_not_looked_for():
+    space, keys = Keys(), list(range(WANTED))
+    assert CountedCuts(space, Scouts(keys, keys), keys).after(None, WANTED, 0).span == KeyRange()
+    assert space.asked == 2, "an estimate by each server"
+
+
+def test_a_range_is_counted_into_parts():
+    keys = list(range(100))
+    found = count(Keys(), keys, KeyRange((b"9",), (b"49",)), 10, 3)
+    assert [(int(each.lower[0]), int(each.upper[0])) for each in found] == [(9, 19), (19, 29), (29, 49)]
+    assert count(Keys(), keys, KeyRange((b"98",)), 10, 3) == (KeyRange((b"98",)),)
