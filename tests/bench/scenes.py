@@ -325,7 +325,7 @@ def _from_plan(on: Stage, expected: int) -> Sample:
 class Refilled(Repaired):
     """A lost table refilled: alone, and beside a writer of all of its rows."""
 
-    latencies: Latencies = field(default_factory=Latencies)
+    written: Written
 
 
 def bulk(on: Stage) -> Refilled:
@@ -348,21 +348,26 @@ def bulk(on: Stage) -> Refilled:
         contenders = {BARE: bare, SYNC: refill}
         rounds = in_turn(contenders, on.scale.repair_rounds, on.processes)
         tell(rounds)
-        found = Latencies()
+        written = Written(Latencies(), Latencies())
 
         def rest() -> Sample:
             time.sleep(on.scale.writing_seconds)
             return Sample(on.scale.writing_seconds)
 
-        for name, contender in {ALONE: rest, **contenders}.items():
-            # Statements: a changed row that the target lacks would stop a link that carries rows.
-            with _writing(on.pair.a, dataset.rows, "STATEMENT") as found.seconds[name]:
-                try:
-                    contender()
-                except ContenderFailed as error:
-                    found.failures[name] = str(error)
-            on.pair.wait(600)
-        return Refilled(dataset.rows, rounds, found)
+        for latencies, first in ((written.usual, False), (written.first, True)):
+            for name, contender in {ALONE: rest, **contenders}.items():
+                _refill_beside(on, dataset, name, contender, latencies, first)
+        return Refilled(dataset.rows, rounds, written)
+
+
+def _refill_beside(on: Stage, dataset: Dataset, name: str, contender: Contender, latencies: Latencies, first: bool) -> None:
+    try:
+        # Statements: a changed row that the target lacks would stop a link that carries rows.
+        with _writing(on.pair.a, dataset.rows, "STATEMENT", first) as latencies.seconds[name]:
+            contender()
+    except (ContenderFailed, PermissionError) as error:
+        latencies.failures[name] = str(error)
+    on.pair.wait(600)
 
 
 # -- Ansible ---------------------------------------------------------------------------------------
