@@ -27,6 +27,7 @@ from ..state import StateFile
 from ..throttle import Throttle, watch
 from ..topology import OpenPair, Pair, ServerFacts, open_pair
 from . import info
+from .shared import collecting_seldom
 
 #: Reasons for leaving out something that is no table; they do not spoil ``in_sync``.
 NOT_TABLES = frozenset({"view", "sequence"})
@@ -41,7 +42,7 @@ def run(
     """
     started = time.monotonic()
     meter = Meter(listener)
-    with open_pair(servers) as connections:
+    with collecting_seldom(), open_pair(servers) as connections:
         pair, hazards = info.preflight(connections.source, connections.target, servers, False, named_databases(selection))
         with planfile.Writer(plan_file, pair.source, pair.target) as plan:
             found = examine_all(connections, pair, servers, selection, pace, sample_rows, 0, plan.add, meter=meter)

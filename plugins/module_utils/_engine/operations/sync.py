@@ -31,7 +31,7 @@ from . import info
 from .apply import Applied, apply_plans
 from .by_rows import ByRows
 from .checksum import NOT_TABLES, all_identical, examine_all, is_identical, server_report
-from .shared import Run, only_run
+from .shared import Run, collecting_seldom, only_run
 
 # Statements and rows handed back to the caller; all of them are in the journal.
 _STATEMENTS_SHOWN = 100
@@ -57,7 +57,7 @@ def run(
     started = time.monotonic()
     meter = Meter(listener)
     policy = policy_of(repair)
-    with open_pair(servers) as connections:
+    with collecting_seldom(), open_pair(servers) as connections:
         databases = () if plan_file else named_databases(selection)
         pair, hazards = info.preflight(
             connections.source,

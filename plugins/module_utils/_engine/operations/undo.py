@@ -27,7 +27,7 @@ from ..takeback import Refusals, RefusedRow, Return, Takeback
 from ..throttle import Throttle, watch
 from ..topology import Pair, open_pair
 from . import info
-from .shared import Run, journal_header, only_run, useless_if_this_fails
+from .shared import Run, collecting_seldom, journal_header, only_run, useless_if_this_fails
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ def run(
         downstream=downstream,
     )
     with ExitStack() as stack:
+        stack.enter_context(collecting_seldom())
         connections = stack.enter_context(open_pair(servers))
         databases = tuple(sorted({table.name.database for table in old.tables.values()}))
         pair, _hazards = info.preflight(connections.source, connections.target, servers, False, databases)

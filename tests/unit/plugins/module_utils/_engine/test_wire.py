@@ -13,6 +13,8 @@ import pytest
 
 pymysql = pytest.importorskip("pymysql")
 
+from pymysql.protocol import MysqlPacket  # noqa: E402
+
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import wire  # noqa: E402
 
 END = b"\xfe\0\0\2\0"
@@ -57,28 +59,21 @@ class Slow(io.BytesIO):
         return self.read(min(size, self.most))
 
 
-class Result:
-    def __init__(self, width):
-        self.field_count = width
-        self.unbuffered_active = width > 0
-        self.connection = self
-
-
 class Connection:
     encoding = "utf8"
 
     def __init__(self, sent, width, most=1 << 30):
-        self._rfile = Slow(sent, most)
-        self._next_seq_id = 5
-        self._width = width
+        described = packets(*[b"\3defwhatever"] * width, END, first=5 - width - 1) if width else b""
+        self._rfile = Slow(described + sent, most)
+        self._next_seq_id = (5 - width - 1) % 256
+        self._first = bytes([width]) + (b"" if width else bytes(6))
         self.closed = False
 
     def _execute_command(self, command, sql):
         assert (command, sql) in ((3, b"SELECT"), (3, b"SET a = 1"))
 
-    def _read_query_result(self, unbuffered):
-        assert unbuffered
-        self._result = Result(self._width)
+    def _read_packet(self):
+        return MysqlPacket(self._first, "utf8")
 
     def _force_close(self):
         self.closed = True
@@ -95,7 +90,7 @@ ROWS = [(b"1", None, b""), (b"x" * 250, b"y" * 251, b"z" * 70_000), (b"\xfe\xff\
 def test_all_values_in_pieces_of_any_size(most):
     connection = Connection(packets(*rows_of(*ROWS), END), 3, most)
     assert wire.query(connection, "SELECT") == ROWS
-    assert (connection.closed, connection._result.unbuffered_active, connection._next_seq_id) == (False, False, 9)
+    assert (connection.closed, connection._next_seq_id) == (False, 9)
 
 
 def test_answers_are_equal_when_every_byte_is():
@@ -124,7 +119,7 @@ def test_an_answer_that_came_before_is_known_again(most):
     known, _connection = received(sent)
     again, connection = received(sent, most=most, known=known)
     assert again is known
-    assert (connection.closed, connection._result.unbuffered_active, connection._rfile.read()) == (False, False, b"")
+    assert (connection.closed, connection._rfile.read()) == (False, b"")
 
 
 @pytest.mark.parametrize("most", [1, 7, 1000, 1 << 30])
@@ -182,7 +177,7 @@ def test_an_error_instead_of_more_rows_is_raised_and_the_connection_lives():
     connection = Connection(packets(*rows_of(*ROWS), ERROR), 3)
     with pytest.raises(pymysql.err.OperationalError, match="interrupted") as caught:
         wire.query(connection, "SELECT")
-    assert (caught.value.args[0], connection.closed, connection._result.unbuffered_active) == (1317, False, False)
+    assert (caught.value.args[0], connection.closed) == (1317, False)
 
 
 @pytest.mark.parametrize(
@@ -209,5 +204,21 @@ def test_a_network_error_closes_the_connection():
     connection = Connection(b"", 1)
     connection._rfile.read1 = lambda _size: (each for each in ()).throw(TimeoutError("timed out"))
     with pytest.raises(OSError, match="timed out"):
+        wire.query(connection, "SELECT")
+    assert connection.closed
+
+
+def test_columns_that_are_not_all_described_end_it():
+    connection = Connection(packets(*rows_of(*ROWS), END), 3)
+    connection._first = b"\4"
+    with pytest.raises(pymysql.err.OperationalError, match="not described"):
+        wire.query(connection, "SELECT")
+    assert connection.closed
+
+
+def test_no_file_is_handed_to_a_server_that_asks_for_one():
+    connection = Connection(b"", 0)
+    connection._first = b"\xfb/etc/hostname"
+    with pytest.raises(pymysql.err.OperationalError, match="asks for a file"):
         wire.query(connection, "SELECT")
     assert connection.closed
