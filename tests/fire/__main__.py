@@ -49,7 +49,7 @@ def _faults(flavor: str, arguments: argparse.Namespace, series: Series) -> int:
     tally, noted = Tally(), _noted(flavor, arguments)
     hit: Counter[str] = Counter()
     for seed, stage in series.attempts(lambda: noted.so_far(0, 0, sum(hit.values()), tally.checks, series.failures)):
-        wanted = climate.for_faults(seed, flavor, arguments.below)
+        wanted = _faulty(flavor, seed, arguments)
         trial = struck.make(seed, arguments.only, roomy=not wanted.cramped, alone=not wanted.below)
         problem = struck.attempt(stage, trial, tally, hit)
         if problem:
@@ -92,7 +92,16 @@ def _stage(flavor: str, arguments: argparse.Namespace, seed: int) -> Stage:
 
 
 def _struck_stage(flavor: str, arguments: argparse.Namespace, seed: int) -> Stage:
-    return _set_up(flavor, climate.for_faults(seed, flavor, arguments.below))
+    return _set_up(flavor, _faulty(flavor, seed, arguments))
+
+
+def _faulty(flavor: str, seed: int, arguments: argparse.Namespace) -> climate.Climate:
+    """Servers for faults; such as those that are wanted need, where only some are."""
+    wanted = climate.for_faults(seed, flavor, arguments.below)
+    chosen = struck.faults_named(arguments.only)
+    if all(fault.below for fault in chosen) and not wanted.below:
+        wanted = climate.for_faults(seed, flavor, "b")
+    return replace(wanted, cramped=wanted.cramped or all(fault.cramped for fault in chosen))
 
 
 def _set_up(flavor: str, wanted: climate.Climate) -> Stage:

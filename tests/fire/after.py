@@ -12,6 +12,7 @@ from typing import Any
 
 import pymysql
 
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import ReplError
 from sandbox import ReplicationBroken, Server
 
 from .stage import Stage, Tally, mode, mode_variable
@@ -21,15 +22,19 @@ _AT_ROWS = (1062, 1032)
 
 
 class After:
-    """What became of them. ``outcome``: the report or the error of the run; None: it was killed and could not say anything."""
+    """What became of them. ``outcome``: the report or the error of the run; None: it was killed and could not say anything.
 
-    def __init__(self, stage: Stage, tally: Tally, outcome: Any) -> None:
-        self._stage, self._tally, self._outcome = stage, tally, outcome
+    ``unseen``: one that came when the run had looked for the last time.
+    """
+
+    def __init__(self, stage: Stage, tally: Tally, outcome: Any, unseen: Server | None = None) -> None:
+        self._stage, self._tally, self._outcome, self._unseen = stage, tally, outcome, unseen
         self._servers = {name: stage.pair.servers[name] for name in stage.below}
 
     def _said(self, server: Server) -> str:
         """What the run has said of a server."""
-        words = str(getattr(self._outcome, "message", None) or self._outcome or "")
+        told = None if isinstance(self._outcome, ReplError) else getattr(self._outcome, "message", None)
+        words = str(told or self._outcome or "")
         return words if str(server.port) in words else ""
 
     def settle(self) -> None:
@@ -49,9 +54,8 @@ class After:
             return False
         said = self._said(server)
         wanted = (f"SET GLOBAL {mode_variable(server)} = 'IDEMPOTENT'", "START ")
-        self._tally.hold(
-            all(words in said for words in wanted), "of a replica that stopped is told how to mend it", self._outcome
-        )
+        told = all(words in said for words in wanted)
+        self._tally.hold(told or server is self._unseen, "of a replica that stopped is told how to mend it", self._outcome)
         with suppress(pymysql.MySQLError):
             server.stop_replica()
         server.execute(f"SET GLOBAL {mode_variable(server)} = 'IDEMPOTENT'")
@@ -66,6 +70,6 @@ class After:
                 # A run sets only those below a target that logs row changes; the others keep what somebody gave them.
                 never_set = self._stage.pair.binlog_format == "STATEMENT" or self._stage.below[name] != "b"
                 unwritten = not getattr(again, "changed", False)
-                excused = (somebodys and (never_set or unwritten)) or (self._said(server) and unwritten)
+                excused = (somebodys and (never_set or unwritten)) or (self._said(server) and unwritten) or server is self._unseen
                 self._tally.hold(excused, f"no replica is left IDEMPOTENT: {name}", self._outcome)
                 server.execute(f"SET GLOBAL {mode_variable(server)} = 'STRICT'")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import os
 import subprocess
 import tempfile
@@ -33,8 +34,8 @@ _FILLER = "filler"
 def options(family: str) -> dict[str, str]:
     """Settings of a server whose temporary space is small.
 
-    Where this process may mount, its folder of temporary files is a file system of its own; MariaDB's InnoDB has a limit
-    of its own for temporary tables, too.
+    Where this process may mount, its folder of temporary files is a file system of its own; InnoDB's temporary tablespace, which
+    holds the rows of temporary tables on MariaDB and on MySQL what takes changes of them back, is limited, too.
     """
     found = dict(_SMALL)
     folder = _small_file_system()
@@ -44,6 +45,8 @@ def options(family: str) -> dict[str, str]:
             found["innodb_temp_tablespaces_dir"] = str(folder)
     if family == "mariadb":
         found["innodb_temp_data_file_path"] = "ibtmp1:12M:autoextend:max:12M"
+    else:  # it grows beyond a 'max' (9.7.4, measured), but not by itself; 10 MB of it are used from the start
+        found["innodb_temp_data_file_path"] = "ibtmp1:14M"
     return found
 
 
@@ -72,6 +75,16 @@ def fill(server: Server) -> Callable[[], None]:
     folder = server.options.get("tmpdir")
     if folder:
         undo.append(_fill_folder(Path(folder)))
+    return _once_more(*undo)
+
+
+def fill_innodb(server: Server) -> Callable[[], None]:
+    """Use InnoDB's temporary tablespace up, whatever it holds; returns what gives it back."""
+    return _once_more(_fill_tables(server) if server.family == "mariadb" else _fill_undo(server))
+
+
+def _once_more(*undo: Callable[[], None]) -> Callable[[], None]:
+    """Do all of these; one that was done already, or whose server is gone, is let be."""
 
     def give_back() -> None:
         for each in undo:
@@ -92,6 +105,20 @@ def _fill_folder(folder: Path) -> Callable[[], None]:
             size //= 2
     os.close(handle)
     return filler.unlink
+
+
+def _fill_undo(server: Server) -> Callable[[], None]:
+    """By one transaction that could be taken back."""
+    connection: Any = server.connect(autocommit=False)
+    with contextlib.suppress(pymysql.MySQLError), connection.cursor() as cursor:
+        cursor.execute("SET SESSION sql_log_bin = 0")
+        cursor.execute("CREATE TEMPORARY TABLE mysql.filler (id int PRIMARY KEY, b varchar(6000) CHARSET latin1) ENGINE=InnoDB")
+        cursor.execute("INSERT INTO mysql.filler VALUES (0, ''), (1, REPEAT('x', 6000))")
+        for row, size in ((1, 6000), (0, 10)):  # large pieces, then small ones
+            with contextlib.suppress(pymysql.MySQLError):
+                for number in itertools.count():  # until it is full
+                    cursor.execute(f"UPDATE mysql.filler SET b = LPAD({number}, {size}, 'x') WHERE id = {row}")
+    return connection.close  # type: ignore[no-any-return]
 
 
 def _fill_tables(server: Server) -> Callable[[], None]:

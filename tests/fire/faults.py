@@ -83,6 +83,9 @@ class Field:
     way: str = PLAIN
     healing: list[Callable[[], None]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    #: A replica that is away when the run begins, and when it came (time.monotonic()).
+    away: Server | None = None
+    came: float | None = None
 
     @property
     def side(self) -> str:
@@ -127,6 +130,7 @@ class Fault:
 
     ``changes``: it changes tables, as an application may. ``process``: it ends the tool's own process.
     ``cramped``: it wants servers with little room for temporary files. ``below``: it strikes a replica below the two.
+    ``before``: what is done before the run begins. ``refuse``: the run is not allowed to make replicas lenient.
     """
 
     name: str
@@ -138,6 +142,8 @@ class Fault:
     cramped: bool = False
     below: bool = False
     rare: bool = False
+    before: Callable[[Field], None] | None = None
+    refuse: bool = False
 
 
 def _kill(what: str) -> Callable[[Field], None]:
@@ -302,6 +308,11 @@ def _temp_full(place: Field) -> None:
     place.later(place.dice.choice([0.5, 2.0, 60]), give_back)
 
 
+def _innodb_full(place: Field) -> None:
+    give_back = cramped.fill_innodb(place.stage.pair.servers[place.side])
+    place.later(place.dice.choice([0.5, 2.0, 60]), give_back)
+
+
 def _disk_full(place: Field) -> None:
     """No file of this process may grow beyond a size: as a full disk to whoever writes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -394,6 +405,7 @@ FAULTS = (
     Fault("grants revoked", _revoke),
     Fault("disk full", _disk_full),
     Fault("temporary space full", _temp_full, cramped=True),
+    Fault("InnoDB's temporary tablespace full", _innodb_full, cramped=True),
     Fault("clock jump", _clock),
     Fault("tool SIGKILL", _end_process(signal.SIGKILL), process=True),
     Fault("tool SIGTERM", _end_process(signal.SIGTERM), process=True),

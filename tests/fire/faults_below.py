@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 
 import pymysql
 
-from sandbox import SandboxError
+from sandbox import SandboxError, Server
 
 from .faults import Fault, Field, lock, stop_applying
 from .stage import STRUCK, USER, mode_variable, rights_of, user_of
@@ -105,6 +106,33 @@ def _read_only(place: Field) -> None:
     place.healing.append(lambda: place.run(server.name, f"SET GLOBAL {variable} = 0", "SET GLOBAL read_only = 0"))
 
 
+def _away(place: Field) -> None:
+    """One is not there when the run begins."""
+    server = place.away = place.struck_below
+    server.stop_replica()
+    _until(server, listed=False)
+
+
+def _join(place: Field) -> None:
+    """It comes, and gets what was logged while it was away: at once, or a moment later."""
+    server = place.away
+    assert server
+    server.start_replica()
+    _until(server, listed=True)
+    place.came = time.monotonic()
+    time.sleep(place.dice.choice([0.0, 0.0, 0.3]))
+
+
+def _until(server: Server, listed: bool) -> None:
+    """Wait until its upstream has it among its replicas, or no longer has."""
+    show = "SHOW REPLICAS" if server.family == "mysql" else "SHOW SLAVE HOSTS"
+    deadline = time.monotonic() + 20
+    while (server.server_id in [row[0] for row in server.sources[""].query(show)]) != listed:
+        if time.monotonic() > deadline:
+            raise SandboxError(f"{server} is{' not' if listed else ' still'} listed")
+        time.sleep(0.02)
+
+
 _lock_all = lock("FLUSH TABLES WITH READ LOCK", seconds=(0.3, 1.5, 13.0), below=True)
 _lock_rows = lock("BEGIN", "SELECT * FROM t1 WHERE id < 40 FOR UPDATE", seconds=(0.3, 1.5, 13.0), below=True)
 
@@ -123,5 +151,7 @@ BELOW = tuple(
         ("made strict", _make_strict, {}),
         ("grants revoked", _revoke, {}),
         ("read_only", _read_only, {}),
+        ("joins", _join, {"before": _away}),
+        ("joins, and may not be made lenient", _join, {"before": _away, "refuse": True}),
     )
 )

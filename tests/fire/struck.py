@@ -18,7 +18,8 @@ import threading
 import time
 import traceback
 from collections import Counter
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -26,9 +27,10 @@ from typing import Any
 import pymysql
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import errors, options
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.newcomers import Newcomers
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, sync, undo
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.session import Endpoint
-from sandbox import SandboxError
+from sandbox import SandboxError, Server
 
 from . import merge
 from .after import After
@@ -76,16 +78,17 @@ def make(seed: int, only: str = "", roomy: bool = False, way: str = "", alone: b
     ``only``: a part of the fault's name; ``roomy``: the servers have all the room they want; ``alone``: none is below.
     """
     dice, way_dice = random.Random(f"trial {seed}"), random.Random(f"way {seed}")
-    choices = [
-        fault
-        for fault in (*FAULTS, *(BELOW if not alone else ()))
-        if only.lower() in fault.name.lower() and not (fault.cramped and roomy)
-    ]
+    choices = [fault for fault in faults_named(only) if not ((fault.cramped and roomy) or (fault.below and alone))]
     fault = dice.choices(choices, [0.3 if fault.rare else 1.0 for fault in choices])[0]
     operation = dice.choice(["check", "sync", "sync", "sync", "undo"])
     way = way or way_dice.choice([PLAIN, ROW, MERGE])
     at, batch_rows = dice.randint(1, _STATEMENTS[operation]), dice.choice([2, 5, 20])
     return Trial(seed, operation, fault, at, batch_rows, way if operation == "sync" else PLAIN)
+
+
+def faults_named(only: str) -> list[Fault]:
+    """Those that have this in their name."""
+    return [fault for fault in (*FAULTS, *BELOW) if only.lower() in fault.name.lower()]
 
 
 def attempt(stage: Stage, trial: Trial, tally: Tally, struck: Counter[str]) -> str:
@@ -118,6 +121,7 @@ class _Struck:
         self.database = f"x{trial.seed}"
         self.dice = random.Random(f"strike {trial.seed}")
         self.undo_dir = os.path.join(folder, "undo")
+        self.looked: float | None = None
 
     @property
     def merges(self) -> bool:
@@ -163,7 +167,7 @@ class _Struck:
                 place.heal()
                 self.revive()
         self.typed(outcome)
-        after = After(self.stage, self.tally, outcome)
+        after = After(self.stage, self.tally, outcome, self.unseen(place))
         after.settle()
         self.hold(self.pair.links_healthy(), "links run")
         again = self.undo_again(journal, a0, b0, before) if self.trial.operation == "undo" else self.judge(place, a0, b0)
@@ -198,6 +202,8 @@ class _Struck:
     def spoilt_below(self) -> list[str]:
         """Replicas below the target that have its drift too; what becomes of that in a merge nobody has promised."""
         dice = random.Random(f"below {self.trial.seed}")
+        if self.trial.fault.before and self.trial.operation == "undo" and self.pair.binlog_format != "ROW":
+            return []  # what is logged as statements before it comes stops it, and lenient it would stop too (docs/undo.md)
         return [name for name, of in self.stage.below.items() if of == "b" and not self.merges and dice.random() < 0.5]
 
     def spoil(self, *names: str) -> None:
@@ -234,15 +240,16 @@ class _Struck:
 
     def operate(self, servers: options.Servers, journal: str) -> Any:
         selection = options.Selection(databases=(self.database,))
+        downstream = "refuse" if self.trial.fault.refuse else "idempotent"
         pace = options.Pace(workers=self.dice.choice([1, 2]))
         if self.trial.operation == "check":
             return checksum.run(servers, selection, pace, 3, os.path.join(self.folder, "plan"))
         if self.trial.operation == "undo":
-            return undo.run(servers, journal, batch_rows=self.trial.batch_rows, undo_dir=self.undo_dir, downstream="idempotent")
-        return self.run_sync(servers)
+            return undo.run(servers, journal, batch_rows=self.trial.batch_rows, undo_dir=self.undo_dir, downstream=downstream)
+        return self.run_sync(servers, downstream)
 
-    def run_sync(self, servers: options.Servers | None = None) -> Any:
-        repair = self.repair
+    def run_sync(self, servers: options.Servers | None = None, downstream: str = "idempotent") -> Any:
+        repair = replace(self.repair, downstream=downstream)
         selection = options.Selection(databases=(self.database,))
         return sync.run(servers or self.servers(), selection, options.Pace(), repair, 3, True)
 
@@ -252,6 +259,8 @@ class _Struck:
         servers = self.servers(place.proxies if trial.fault.network else None)
         if trial.fault.process:
             return self.in_a_process(place, servers, journal)
+        if trial.fault.before:
+            trial.fault.before(place)
         outcome: list[Any] = []
 
         def work() -> None:
@@ -260,12 +269,32 @@ class _Struck:
             except Exception as error:  # judged by typed()
                 outcome.append(error)
 
-        with Trigger(trial.at, lambda: trial.fault.strike(place), trial.fault.beside) as trigger:
+        strike = Trigger(trial.at, lambda: trial.fault.strike(place), trial.fault.beside)
+        with self.noting_the_last_look(), strike as trigger:
             worker = threading.Thread(target=work, daemon=True)
             worker.start()
             worker.join(_PATIENCE)
             self.hold(outcome, "a run ends")
         return trigger.struck, outcome[0]
+
+    @contextmanager
+    def noting_the_last_look(self) -> Iterator[None]:
+        """When the run looks for the last time whether a replica has come."""
+        look = Newcomers.at_the_end
+
+        def noted(newcomers: Newcomers) -> tuple[str, ...]:
+            self.looked = time.monotonic()
+            return look(newcomers)
+
+        Newcomers.at_the_end = noted  # type: ignore[method-assign,assignment]
+        try:
+            yield
+        finally:
+            Newcomers.at_the_end = look  # type: ignore[method-assign]
+
+    def unseen(self, place: Field) -> Server | None:
+        """A replica that came when the run had looked for the last time, or not at all while it went on."""
+        return place.away if place.came is None or self.looked is None or place.came > self.looked else None
 
     def in_a_process(self, place: Field, servers: options.Servers, journal: str) -> tuple[bool, Any]:
         result = os.path.join(self.folder, "result")

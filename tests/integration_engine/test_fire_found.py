@@ -12,7 +12,7 @@ from integration_engine.support import PASSWORD, REPAIR_GRANTS, account, assert_
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import copies, options, spool
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, info, sync, undo
-from fire import pieces
+from fire import cramped, pieces
 from sandbox import co_masters
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
@@ -407,3 +407,22 @@ def test_an_index_by_which_mysql_misses_rows_is_told(pairs, fresh_database, tmp_
             if flavor == "mysql-9":
                 assert [each.reason for each in repair(pair, database, tmp_path).tables] == reasons
             assert (image(pair.a, database), image(pair.b, database)) == before
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_full_temporary_tablespace_is_named_and_changes_nothing(tmp_path, flavor):
+    """It holds the shadow table, or on MySQL what takes changes of it back."""
+    name = "innodb_temp_data_file_path"
+    with co_masters(flavor, options={name: cramped.options(flavor.split("-")[0])[name]}) as pair:
+        pair.a.execute(["CREATE DATABASE d", "CREATE TABLE d.t (id int PRIMARY KEY)", "INSERT INTO d.t VALUES (1), (2)"])
+        pair.wait()
+        good = image(pair.a, "d")
+        pair.b.execute("DELETE FROM d.t", logged=False)
+        give_back = cramped.fill_innodb(pair.a)
+        report = repair(pair, "d", tmp_path)
+        assert [table.reason for table in report.tables] == ["server_error"], report.message
+        assert "make room there" in report.message
+        assert (image(pair.a, "d"), image(pair.b, "d"), pair.links_healthy()) == (good, {"t": []}, True)
+        give_back()
+        assert repair(pair, "d", tmp_path).verified
+        assert_repaired(pair, "d", good)

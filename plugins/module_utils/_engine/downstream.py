@@ -42,6 +42,9 @@ _OTHERWISE = "leave 'downstream' at 'refuse'"
 # Seconds: how long one may take to answer a question.
 _ANSWER = 60.0
 
+#: A place in a server's binary log: file and bytes.
+Since = tuple[str, int]
+
 
 def is_harmless(target: ServerFacts) -> bool:
     """Whether replicas below the target cannot be broken by a repair."""
@@ -129,6 +132,7 @@ def idempotent(
     timeout: float,
     journal: Writer,
     drain: t.Callable[[], None],
+    since: Since | None = None,
 ) -> t.Iterator[list[str]]:
     """Keep replicas of ``upstream`` in IDEMPOTENT mode while the context lasts; then drain them and set STRICT.
 
@@ -136,13 +140,14 @@ def idempotent(
     which are lenient, for put_back(), should this run be killed. They are reached with the upstream's login at the addresses
     they report. ``timeout``: seconds for a replica to catch up; one that does not stays IDEMPOTENT, because STRICT would
     break it, and the list given, which is empty until the end, then says so; so do all where ``drain`` raises, because what
-    the pair itself has not applied is still to come. Raises Refusal before anything is changed
+    the pair itself has not applied is still to come. ``since``: where the run began in the upstream's binary log; a replica that
+    has come later and stopped at a row behind that is started again. Raises Refusal before anything is changed
     (``downstream_unknown``, ``downstream_replicas``, ``stopped_link``, ``missing_grant``, ``journal_unwritable``) and
     ConnectError.
     """
     problems: list[str] = []
     with ExitStack() as sessions:
-        all_below = [_open(sessions, upstream, facts, replica) for replica in replicas]
+        all_below = [_open(sessions, upstream, facts, replica, since) for replica in replicas]
         relaxed: list[_Below] = []
         try:
             for below in all_below:
@@ -153,6 +158,9 @@ def idempotent(
                     journal.lenient(below.identity, False)
                     raise
                 relaxed.append(below)
+                if below.link.problem:
+                    with suppress(ServerError):  # restore() tries again, and says how to
+                        below.applier.take_up(below.link)
             yield problems
         finally:
             undrained = _trouble(drain) if relaxed else None
@@ -226,8 +234,11 @@ def _log_in(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica:
     return session, found, link
 
 
-def _open(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica: Replica) -> _Below:
-    """Log in to a replica and prove that it is the one, and the last of its line."""
+def _open(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica: Replica, since: Since | None = None) -> _Below:
+    """Log in to a replica and prove that it is the one, and the last of its line.
+
+    It must run, or have stopped at a row that was logged after ``since``.
+    """
     if not (replica.host and replica.port and replica.server_id):
         raise Refusal(
             "downstream_unknown",
@@ -237,7 +248,7 @@ def _open(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica: R
             " (SHOW REPLICAS).",
         )
     session, found, link = _log_in(sessions, upstream, facts, replica)
-    if link.problem:
+    if link.problem and not (since and link.stopped_at_rows and link.has_applied(*since)):
         raise Refusal("stopped_link", f"{link.name} does not replicate: {link.problem}.", "Mend and start it first.")
     with session.answers_within(_ANSWER):
         below = read_replicas(session)

@@ -81,7 +81,7 @@ _ENDED = (
     " smaller 'chunk_time' makes statements shorter."
 )
 _NO_SPACE = "The server has no space left, or none for its temporary files (tmpdir): make room there, and run again."
-_REMEDIES = {1226: ACCOUNT_LIMIT, 1317: _ENDED, 1969: _ENDED, 3024: _ENDED, 1021: _NO_SPACE, 1114: _NO_SPACE}
+_REMEDIES = {1226: ACCOUNT_LIMIT, 1317: _ENDED, 1969: _ENDED, 3024: _ENDED, 1021: _NO_SPACE, 1114: _NO_SPACE, 3019: _NO_SPACE}
 
 
 class ServerError(ReplError):

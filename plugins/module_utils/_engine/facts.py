@@ -187,16 +187,17 @@ def binlog_position(session: Session) -> dict[str, str | None]:
         return {}  # the missing right is reported as a hazard of its own
 
 
-def read_replicas(session: Session) -> tuple[Replica, ...] | None:
+def read_replicas(session: Session, sees_all: bool = False) -> tuple[Replica, ...] | None:
     """List the replicas connected to a server now; None when the account may see neither list. Raises ServerError.
 
-    A replica that is disconnected at the moment shows in no list of any server.
+    A replica that is disconnected at the moment shows in no list of any server. ``sees_all``: an earlier call has shown that
+    this session may see one of the lists.
     """
     try:
         return tuple(_registered(record) for record in session.records(session.dialect.show_replicas))
     except AccessDenied:
         pass  # SHOW REPLICAS wants a right that a monitoring account rarely has
-    return _dump_threads(session)
+    return _dump_threads(session, sees_all)
 
 
 def feeds_replicas(session: Session) -> bool | None:
@@ -205,10 +206,11 @@ def feeds_replicas(session: Session) -> bool | None:
     return None if threads is None else bool(threads)
 
 
-def _dump_threads(session: Session) -> tuple[Replica, ...] | None:
+def _dump_threads(session: Session, sees_all: bool = False) -> tuple[Replica, ...] | None:
     try:
-        # SHOW PROCESSLIST does not fail without PROCESS, it hides; this does fail.
-        session.rows("SELECT COUNT(*) FROM information_schema.INNODB_TRX")
+        # SHOW PROCESSLIST does not fail without PROCESS, it hides; this does fail. Not to be read often: see modified.py.
+        if not sees_all:
+            session.rows("SELECT COUNT(*) FROM information_schema.INNODB_TRX")
     except AccessDenied:
         return None
     dumps = (row for row in session.records("SHOW PROCESSLIST") if (row["Command"] or "").startswith("Binlog Dump"))

@@ -105,6 +105,12 @@ class Applier:
                 return (self._reopened and problem.code == "stopped_link") or self._may_start(link)
         return isinstance(problem, ConnectError)
 
+    def take_up(self, link: Link) -> None:
+        """Start it again where it has stopped at a row. Raises ServerError."""
+        if self._may_start(link):
+            self._starts += 1
+            self._session.execute(self._session.dialect.start_applier(link.channel))
+
     def _take_up_again(self, link: Link) -> None:
         """After the session was lost, or the server restarted: as it was before. Raises ReplError."""
         if not self._reopen:
@@ -117,9 +123,7 @@ class Applier:
             mode = self.mode
         if mode == STRICT:
             self.set(IDEMPOTENT, f"set {self.variable} yourself")
-        if self._may_start(link):
-            self._starts += 1
-            self._session.execute(self._session.dialect.start_applier(link.channel))
+        self.take_up(link)
 
     def _may_start(self, link: Link) -> bool:
         """Whether the applier stopped at a row and has not been started in vain. Raises ServerError."""

@@ -73,7 +73,7 @@ class Link:
 
     ``lag`` and ``delay`` are seconds; the lag is the server's own guess and proves nothing (fence.py does).
     ``io_error``/``sql_error`` read "text (error number)", or are empty. ``read_file``/``read_position`` are
-    how far the upstream's binary log was fetched.
+    how far the upstream's binary log was fetched, ``applied_file``/``applied_position`` how far everything of it was applied.
     """
 
     channel: str
@@ -93,6 +93,8 @@ class Link:
     executed_gtids: str = ""
     read_file: str = ""
     read_position: int = 0
+    applied_file: str = ""
+    applied_position: int = 0
 
     @property
     def healthy(self) -> bool:
@@ -113,6 +115,13 @@ class Link:
     def stopped_at_rows(self) -> bool:
         """Whether the applier stopped at a row that is there already or is not there, as IDEMPOTENT mode does not."""
         return self.sql_error.endswith(("(error 1062)", "(error 1032)"))
+
+    def has_applied(self, file: str, position: int) -> bool:
+        """Whether everything of the upstream's binary log up to there was applied; False also where that cannot be told."""
+        name, applied = file.rpartition("."), self.applied_file.rpartition(".")
+        if name[0] != applied[0] or not (name[2].isdigit() and applied[2].isdigit()):
+            return False
+        return (int(applied[2]), self.applied_position) >= (int(name[2]), position)
 
     def is_other_than(self, earlier: Link) -> bool:
         """Whether the channel has been set up anew since: to another upstream, or with other filters."""
@@ -212,6 +221,8 @@ def link_from(record: Record, dialect: dialects.Dialect) -> Link:
         executed_gtids=status.get("Executed_Gtid_Set") or status.get("Gtid_Replica_Pos", ""),
         read_file=status.get("Source_Log_File", ""),
         read_position=_int(status, "Read_Source_Log_Pos"),
+        applied_file=status.get("Relay_Source_Log_File", ""),
+        applied_position=_int(status, "Exec_Source_Log_Pos"),
     )
 
 

@@ -22,7 +22,7 @@ from .arrival import Arrivals, drain, refuse_on_their_way
 from .collisions import Collisions, going
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
 from .constraints import Constraints
-from .errors import LockConflict, ReplError, TableProblem, Undecided
+from .errors import LockConflict, Refusal, ReplError, TableProblem, Undecided
 from .journal import Writer
 from .keyspace import KeySpace
 from .locks import ATTEMPTS, Locks, locks_for, pause
@@ -240,7 +240,8 @@ class _Run:
                 at_once, logged, tried = min(2 * at_once, _MAX_BATCHES_AT_ONCE), 0, []
             try:
                 some = self._batch(batch)
-            except Undecided:  # told to end
+            except (Undecided, Refusal):  # told to end
+                self._release()
                 arrivals.expect(tried)
                 raise
             tried += [(job.id, job.key) for job in some]

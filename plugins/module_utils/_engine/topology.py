@@ -192,7 +192,7 @@ def inspect(source: Session, target: Session, servers: Servers) -> Pair:
     forward = choose_link(target_links, servers)
     _prove(forward, source, source_facts, target_facts)
     reverse = next((link for link in source_links if leads_to(link, target_facts)), None)
-    below = _others(read_replicas(target), source_facts, partner_connected=bool(reverse and reverse.io_running))
+    below = besides(read_replicas(target), source_facts, partner_connected=bool(reverse and reverse.io_running))
     upstreams = tuple(link for link in source_links if leads_to(link, target_facts) is False)
     return Pair(
         source=source_facts,
@@ -200,7 +200,7 @@ def inspect(source: Session, target: Session, servers: Servers) -> Pair:
         forward=forward,
         reverse=reverse,
         target_replicas=below,
-        source_replicas=_others(read_replicas(source), target_facts, partner_connected=forward.io_running),
+        source_replicas=besides(read_replicas(source), target_facts, partner_connected=forward.io_running),
         source_upstreams=upstreams,
         target_upstreams=tuple(link for link in target_links if link is not forward),
         unverified=tuple(link for link in source_links if leads_to(link, target_facts) is None),
@@ -300,8 +300,8 @@ def _fetched_beyond(link: Link, upstream: Session, same_make: bool) -> bool:
     return (int(fetched[2]), link.read_position) > (int(name[2]), here)
 
 
-def _others(replicas: tuple[Replica, ...] | None, partner: ServerFacts, partner_connected: bool) -> tuple[Replica, ...] | None:
-    """Leave the partner out; among nameless connections one is taken to be its own while it is connected."""
+def besides(replicas: tuple[Replica, ...] | None, partner: ServerFacts, partner_connected: bool) -> tuple[Replica, ...] | None:
+    """A server's replicas other than the partner; among nameless connections one is taken to be its own while it is connected."""
     if replicas is None:
         return None
     known = [replica for replica in replicas if replica.server_id and not _is(replica, partner)]

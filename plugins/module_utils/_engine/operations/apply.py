@@ -6,26 +6,27 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
-from .. import adopt, downstream, journal, present
+from .. import adopt, journal, present
 from ..copies import repair_copies
 from ..errors import LostConnection, ReplError, ServerError, TableProblem, Undecided
 from ..fence import errant_gtids, errant_since
+from ..newcomers import Newcomers
 from ..outcome import TableRepair
 from ..plan import TablePlan
 from ..policy import policy_of
 from ..progress import REPAIR
-from ..recipes import ROW
+from ..recipes import BY_ROWS, ROW
 from ..repair import repair_table
 from ..report import Changes
-from ..schema import TableName
+from ..schema import Table, TableName
 from ..throttle import Throttle, watch
 from .by_rows import ByRows
-from .shared import Run, journal_header, useless_if_this_fails
+from .shared import Lenient, Run, journal_header, useless_if_this_fails
 
 
 @dataclass(frozen=True)
@@ -57,21 +58,24 @@ def apply_plans(run: Run, plans: Sequence[TablePlan], by_rows: ByRows) -> Applie
     run.meter.begin(REPAIR, len(parts), sum(map(len, parts)))
     with ExitStack() as stack:
         writer = stack.enter_context(journal.create(repair.undo_dir, journal_header("sync", pair, run.connections)))
-        left_behind = [by_rows.problems]
+        lenient = Lenient(run, writer, stack)
+        statements = repair.method != BY_ROWS or any(plan.adopted for plan in plans)
         with useless_if_this_fails(writer):
-            for upstream, facts, replicas in by_rows.replicas() if repair.downstream == "idempotent" else ():
-                lenient = downstream.idempotent(upstream, facts, replicas, run.servers.fence_timeout, writer, run.drain)
-                left_behind.append(stack.enter_context(lenient))
+            for some in by_rows.replicas() if repair.downstream == "idempotent" else ():
+                lenient(*some)
+            newcomers = Newcomers(source, target, pair, repair.downstream, lenient, by_rows.is_needed, statements)
         others = ((source, pair.source_replicas), (target, pair.target_replicas))
         below = stack.enter_context(watch(run.pace, others))
         throttle = Throttle(run.pace, source, target, run.meter, run.started, below)
-        work = _Work(run, by_rows, writer, throttle, stack, repair.max_deletes - sum(plan.counts.deleted for plan in plans))
+        spare = repair.max_deletes - sum(plan.counts.deleted for plan in plans)
+        work = _Work(run, by_rows, writer, throttle, newcomers, stack, spare)
         # First: what the source gets may be what rows of the plan rest on, and what is wanted most.
         given = work.give(plans)
         for plan in by_rows.in_order(plans):
             work.table(plan, given.get(plan.table.name, TableRepair(verified=True)))
+        came_late = newcomers.at_the_end()
     # Left behind is known only now that the stack has unwound.
-    told = tuple(itertools.chain.from_iterable(left_behind))
+    told = (*by_rows.problems, *came_late, *lenient.left_behind)
     try:
         new = errant_since(source, target, pair, errant)
     except ServerError:  # what was done must be told all the same
@@ -90,6 +94,7 @@ class _Work:
     by_rows: ByRows
     writer: journal.Writer
     throttle: Throttle
+    newcomers: Newcomers
     stack: ExitStack
     spare: int
     ended: ReplError | None = None
@@ -139,19 +144,20 @@ class _Work:
 
     def _repair(self, plan: TablePlan) -> TableRepair:
         run, spare, rows = self.run, self.spare, self.run.repair.batch_rows
+        reached = partial(self._reached, plan.table)
         with run.connections.new_source() as lock, run.connections.new_source() as log:
             if plan.recipe == ROW:
-                return self.by_rows.repair(plan, (lock, log), self.writer, self.stack, self._reached)
+                return self.by_rows.repair(plan, (lock, log), self.writer, self.stack, reached)
             table, changes, sessions = plan.table, plan.changes, (lock, log, run.connections.target)
             links = (run.fence, run.check_links)
             if table.key is None:
-                return repair_copies(*sessions, table, changes, self.writer, *links, spare, self._reached, run.settled)
+                return repair_copies(*sessions, table, changes, self.writer, *links, spare, reached, run.settled)
             with ExitStack() as opened:
                 # Only where there is more than one batch it has anything to do.
                 also = (run.connections.new_source, run.connections.new_target) if len(changes) > rows else ()
                 aside = tuple(opened.enter_context(connect()) for connect in also)
                 return repair_table(
-                    *sessions, table, changes, rows, self.writer, *links, spare, plan.recipe, self._reached, run.settled, aside
+                    *sessions, table, changes, rows, self.writer, *links, spare, plan.recipe, reached, run.settled, aside
                 )
 
     def _given(self, adoption: adopt.Adoption) -> None:
@@ -163,11 +169,13 @@ class _Work:
         if name == self.adopting[-1]:  # not where rows of an earlier table are tried once more
             self.run.meter.reached(adoption.done)
         self.throttle.wait()
+        self.newcomers.look(adoption.table)
 
-    def _reached(self, rows: int) -> None:
+    def _reached(self, table: Table, rows: int) -> None:
         """So many rows of the present table are done; returns when more may be."""
         self.run.meter.reached(rows)
         self.throttle.wait()
+        self.newcomers.look(table)
 
 
 def _is_of_table(problem: ReplError) -> bool:

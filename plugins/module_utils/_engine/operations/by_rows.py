@@ -77,6 +77,11 @@ class ByRows:
         """Statements first, and a table after those that its triggers write: these must be equal by then."""
         return sorted(plans, key=lambda plan: (plan.recipe == ROW, len(self._sides.get(plan.table.name, ()))))
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether any table goes by row changes."""
+        return bool(self._sides)
+
     def replicas(self) -> t.Iterator[tuple[Session, ServerFacts, tuple[Replica, ...]]]:
         """Servers whose replicas the run could break, with these."""
         source, target, pair = self._connections.source, self._connections.target, self._pair

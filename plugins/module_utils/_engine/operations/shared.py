@@ -10,11 +10,13 @@ import gc
 import os
 import time
 import typing as t
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from .. import __version__, journal, sqltext
+from ..downstream import idempotent
 from ..errors import Refusal, ServerError
+from ..facts import Replica
 from ..fence import check_links, fence_both, has_what_target_wrote
 from ..options import Pace, Repair, Servers
 from ..progress import Meter
@@ -111,6 +113,27 @@ def useless_if_this_fails(writer: journal.Writer) -> t.Iterator[None]:
             with suppress(OSError):
                 os.remove(writer.path)
         raise
+
+
+class Lenient:
+    """Keeps replicas besides the pair's own two in IDEMPOTENT mode until ``stack`` unwinds; those that come meanwhile too."""
+
+    def __init__(self, run: Run, writer: journal.Writer, stack: ExitStack) -> None:
+        self._run, self._writer, self._stack = run, writer, stack
+        self._found: list[list[str]] = []
+
+    def __call__(
+        self, upstream: Session, facts: ServerFacts, replicas: tuple[Replica, ...], since: tuple[str, int] | None = None
+    ) -> None:
+        """Make replicas of a server lenient. Raises what downstream.idempotent() does."""
+        run = self._run
+        lenient = idempotent(upstream, facts, replicas, run.servers.fence_timeout, self._writer, run.drain, since)
+        self._found.append(self._stack.enter_context(lenient))
+
+    @property
+    def left_behind(self) -> tuple[str, ...]:
+        """What could not be put back, in words; known once the stack has unwound."""
+        return tuple(words for found in self._found for words in found)
 
 
 def journal_header(kind: str, pair: Pair, connections: OpenPair) -> journal.Header:

@@ -9,15 +9,15 @@ Which rows may be: takeback.py, returns.py. How they are written: putback.py, si
 
 from __future__ import annotations
 
-import itertools
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from .. import arrival, journal, present
-from ..downstream import get_real_writes, idempotent, put_back, refuse_undo, refuse_unsettable
+from ..downstream import get_real_writes, put_back, refuse_undo, refuse_unsettable
 from ..errors import Refusal, ReplError, Undecided
 from ..journal import Journal
+from ..newcomers import Newcomers
 from ..options import Pace, Repair, Servers
 from ..plan import TablePlan, check_caps
 from ..progress import COMPARE, UNDO, Listener, Meter, nobody
@@ -27,7 +27,7 @@ from ..takeback import Refusals, RefusedRow, Return, Takeback
 from ..throttle import Throttle, watch
 from ..topology import Pair, open_pair
 from . import info
-from .shared import Run, collecting_seldom, journal_header, only_run, useless_if_this_fails
+from .shared import Lenient, Run, collecting_seldom, journal_header, only_run, useless_if_this_fails
 
 
 @dataclass(frozen=True)
@@ -184,28 +184,37 @@ class _Undo:
         header = journal_header("undo", pair, connections)
         with ExitStack() as stack:
             writer = stack.enter_context(journal.create(self._run.repair.undo_dir, header))
+            lenient = Lenient(self._run, writer, stack)
             with useless_if_this_fails(writer):
-                left_behind = [
-                    stack.enter_context(idempotent(*some, self._run.servers.fence_timeout, writer, self._run.drain))
-                    for some in get_real_writes(connections.source, connections.target, pair)
-                ]
+                for some in get_real_writes(connections.source, connections.target, pair):
+                    lenient(*some)
+                newcomers = Newcomers(
+                    connections.source, connections.target, pair, self._run.repair.downstream, lenient, True, False
+                )
             self._undo_file = writer.path
             self._meter.begin(UNDO, len(self.returns), sum(len(each.plan.changes) for each in self.returns))
             try:
                 for what in self.returns:
                     self._meter.table(what.plan.table.name, len(what.plan.changes))
-                    self._table(what, writer)
+                    self._table(what, writer, newcomers)
             except ReplError as exc:
                 if not self._done.total:
                     raise
                 self._stopped = exc
+            came_late = newcomers.at_the_end()
         # Left behind is known only now that the stack has unwound.
-        self._left_behind += tuple(itertools.chain.from_iterable(left_behind))
+        self._left_behind += (*came_late, *lenient.left_behind)
 
-    def _table(self, what: Return, writer: journal.Writer) -> None:
+    def _table(self, what: Return, writer: journal.Writer, newcomers: Newcomers) -> None:
         connections, batch_rows = self._run.connections, self._run.repair.batch_rows
+        as_rows = what.way.as_rows or self._run.pair.source.binlog_format.upper() == "ROW"
+
+        def reached(rows: int) -> None:
+            self._reached(rows)
+            newcomers.look(what.plan.table, as_rows)
+
         with connections.new_source() as session:
-            rewind = Rewind(session, connections.target, what, writer, batch_rows, self._drain, self._reached, self._refusals)
+            rewind = Rewind(session, connections.target, what, writer, batch_rows, self._drain, reached, self._refusals)
             try:
                 rewind.all()
             finally:

@@ -60,3 +60,7 @@ def test_every_code_is_explained_and_no_unknown_one():
     assert codes - set(explained) == set(), "not explained in docs/hazards.md"
     known = {code for code in explained if any(f'"{code}"' in source for source in sources)}
     assert set(explained) - known - PUT_TOGETHER == set(), "explained in docs/hazards.md, given by nobody"
+
+
+def test_every_error_of_a_full_disk_has_a_remedy():
+    assert all("make room there" in errors.ServerError(number, "full", "the source").remedy for number in (1021, 1114, 3019))

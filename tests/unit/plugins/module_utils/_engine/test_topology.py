@@ -271,11 +271,11 @@ def test_replicas_by_either_list_or_not_at_all():
 def test_the_partner_is_not_counted_among_the_replicas():
     partner = facts(server_id=2, uuid="u2")
     listed = (Replica(2, "db2", 3306, "u2"), Replica(2, "clone", 3306, "u9"), Replica(3, "db3", 3306, "u3"))
-    assert topology._others(listed, partner, True) == listed[1:]
+    assert topology.besides(listed, partner, True) == listed[1:]
     nameless = (Replica(None, "10.0.0.2", 0), Replica(None, "10.0.0.3", 0))
-    assert topology._others(nameless, partner, True) == nameless[1:]
-    assert topology._others(nameless, partner, False) == nameless
-    assert topology._others(None, partner, True) is None
+    assert topology.besides(nameless, partner, True) == nameless[1:]
+    assert topology.besides(nameless, partner, False) == nameless
+    assert topology.besides(None, partner, True) is None
 
 
 @pytest.mark.parametrize(
