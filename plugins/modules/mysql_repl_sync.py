@@ -57,7 +57,7 @@ options:
     description:
       - What to do when replicas hang below the target and the target logs a repair for them as row changes, which would
         stop those that have the right rows already.
-      - V(refuse) does not begin.
+      - V(refuse) does not begin, and ends before the next batch when such a replica comes while rows are repaired.
       - V(idempotent) sets them to IDEMPOTENT mode (C(slave_exec_mode), C(replica_exec_mode)) for the time of the repair
         and to STRICT at its end, when they have applied it. They are reached with the target's login at the addresses
         they report (C(report_host)). The account needs C(SYSTEM_VARIABLES_ADMIN) there on MySQL,
