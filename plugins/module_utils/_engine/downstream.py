@@ -248,8 +248,10 @@ def _open(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica: R
             " (SHOW REPLICAS).",
         )
     session, found, link = _log_in(sessions, upstream, facts, replica)
-    if link.problem and not (since and link.stopped_at_rows and link.has_applied(*since)):
-        raise Refusal("stopped_link", f"{link.name} does not replicate: {link.problem}.", "Mend and start it first.")
+    if link.problem and not (since and link.stopped_at_rows and link.stopped_behind(*since)):
+        raise Refusal(
+            "stopped_link", f"{link.name} on {session.name} does not replicate: {link.problem}.", "Mend and start it first."
+        )
     with session.answers_within(_ANSWER):
         below = read_replicas(session)
     if below is None or [each for each in below if each.server_id != facts.server_id]:

@@ -183,16 +183,12 @@ class Newcomers:
                 )
 
     def _may_stop(self, side: _Side, came: tuple[Replica, ...]) -> Refusal:
-        variable = Applier(side.session).variable
-        start = side.session.dialect.start_applier("")
         return Refusal(
             "downstream_replicas",
             f"replicas have come below the {side.facts.role} since the run began: {_names(came)}. What the run writes reaches"
             " them as row changes that they may already have: they would stop with error 1062 or 1032, and may have stopped at"
             " what was written before they were seen.",
-            "Set 'downstream: idempotent', or detach them for the time of the run, and run again. Where one has stopped so,"
-            f" run there: SET GLOBAL {variable} = '{IDEMPOTENT}'; {start}; when it has caught up, run there: SET GLOBAL"
-            f" {variable} = '{STRICT}'.",
+            f"Set 'downstream: idempotent', or detach them for the time of the run, and run again. {_mending(side.session)}",
         )
 
     def _welcome(self, side: _Side, came: tuple[Replica, ...]) -> None:
@@ -202,9 +198,20 @@ class Newcomers:
             try:
                 return self._relax(side.session, side.facts, came, side.since)
             except Refusal as exc:
-                if exc.code not in ("stopped_link", "downstream_unknown") or time.monotonic() > deadline:
+                if exc.code not in ("stopped_link", "downstream_unknown"):
                     raise
+                if time.monotonic() > deadline:  # perhaps at rows of this run, though its position does not show it
+                    raise Refusal(exc.code, exc.message, f"{exc.remedy} {_mending(side.session)}") from exc
             time.sleep(_POLL)
+
+
+def _mending(upstream: Session) -> str:
+    """What lets a replica go on that has stopped at rows of the run."""
+    variable, start = Applier(upstream).variable, upstream.dialect.start_applier("")
+    return (
+        "Where one has stopped at what the run wrote (error 1062 or 1032), run there: SET GLOBAL"
+        f" {variable} = '{IDEMPOTENT}'; {start}; when it has caught up, run there: SET GLOBAL {variable} = '{STRICT}'."
+    )
 
 
 def _since(session: Session) -> Since | None:

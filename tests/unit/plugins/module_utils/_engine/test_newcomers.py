@@ -177,4 +177,26 @@ def test_a_server_that_does_not_answer_at_the_end_says_nothing(monkeypatch):
 )
 def test_what_was_applied(applied, enough):
     link = Link("", "db1", 3306, 1, None, True, False, applied_file=applied[0], applied_position=applied[1])
-    assert link.has_applied("bin.000003", 400) is enough
+    assert link.stopped_behind("bin.000003", 400) is enough
+
+
+@pytest.mark.parametrize(
+    ("words", "enough"),
+    [
+        ("Duplicate entry; the event's master log bin.000003, end_log_pos 401 (error 1062)", True),
+        ("Worker 1 failed executing transaction 'u:29' at source log bin.000004, end_log_pos 9. See (error 1062)", True),
+        ("Duplicate entry; the event's master log bin.000003, end_log_pos 400 (error 1062)", False),
+        ("Duplicate entry; the event's master log FIRST, end_log_pos 900 (error 1062)", False),
+        ("Duplicate entry (error 1062)", False),
+    ],
+)
+def test_where_it_stopped(words, enough):
+    link = Link("", "db1", 3306, 1, None, True, False, sql_error=words, applied_file="bin.000003", applied_position=4)
+    assert link.stopped_behind("bin.000003", 400) is enough
+
+
+@pytest.mark.parametrize(("number", "rows"), [(1062, True), (1032, True), (1146, False)])
+def test_it_stopped_at_a_row_also_where_the_account_may_not_read_more(number, rows):
+    for more in ("", " (This account may not read more: it lacks SELECT on a table.)"):
+        link = Link("", "db1", 3306, 1, None, True, False, sql_error=f"Worker 1 failed (error {number}){more}")
+        assert link.stopped_at_rows is rows
