@@ -14,6 +14,7 @@ import pytest
 from integration_engine.support import PASSWORD, assert_repaired, image, repair_account, servers
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import (
+    keyspace,
     locks,
     options,
     repair,
@@ -228,6 +229,37 @@ def test_a_batch_locks_its_own_rows_and_no_others(pairs, fresh_database, run, fl
             result = run(pair, database)
         assert (result.failed, result.verified, result.changes.total) == (False, True, 6), result.message
         assert {number for number, waited in found.items() if waited} == {10, 16, 19, 20}
+
+
+@pytest.mark.parametrize("drift", ["DELETE FROM t WHERE id BETWEEN 10 AND 13", "UPDATE t SET v = 0 WHERE id BETWEEN 10 AND 13"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_batch_without_a_gap_locks_no_row_beside_it(pairs, fresh_database, run, flavor, drift, monkeypatch):
+    """Such rows are locked as one range, which ends with the last of them."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        rows = ", ".join(f"({number}, 1)" for number in (8, 10, 11, 12, 13, 14, 16))
+        fill(pair, database, ["CREATE TABLE t (id int PRIMARY KEY, v int)", f"INSERT INTO t VALUES {rows}"], [drift])
+        log, found, asked = shadow.Shadow.log, {}, []
+        rows_of = keyspace.KeySpace.exactly
+
+        def exactly(self, keys):
+            asked.append(rows_of(self, keys))
+            return asked[-1]
+
+        def logged(self, *arguments, **more):
+            for number in (8, 10, 11, 12, 13, 14, 16):
+                found[number] = waits(pair.a, database, f"UPDATE t SET v = 5 WHERE id = {number}")
+            for number in (9, 15, 17):
+                found[number] = waits(pair.a, database, f"INSERT INTO t VALUES ({number}, 5)")
+            log(self, *arguments, **more)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(shadow.Shadow, "log", logged)
+            patched.setattr(keyspace.KeySpace, "exactly", exactly)
+            result = run(pair, database)
+        assert (result.failed, result.verified, result.changes.total) == (False, True, 4), result.message
+        assert asked == ["`id` BETWEEN 10 AND 13 ORDER BY `id` LIMIT 4"]
+        assert {number for number, waited in found.items() if waited} == {10, 11, 12, 13}
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)

@@ -136,7 +136,8 @@ class Arrivals:
         return lambda keys: read_rows(session, self._table, keys)
 
     def _tell(self, ids: dict[Row, int], wrong: list[Row]) -> None:
-        self._told([ids[key] for key in ids.keys() - set(wrong)], wrong)
+        unseen = set(wrong)
+        self._told([number for key, number in ids.items() if key not in unseen], wrong)
 
 
 class _Looking(t.NamedTuple):

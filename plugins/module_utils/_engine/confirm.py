@@ -93,13 +93,14 @@ class Compared:
 _Copies = tuple[t.Optional[Row], t.Optional[Row]]
 
 
-def read_rows(session: Session, table: Table, keys: t.Sequence[Row], lock: str = "") -> dict[Row, Row]:
+def read_rows(session: Session, table: Table, keys: t.Sequence[Row], lock: str = "", likely: bool = False) -> dict[Row, Row]:
     """Read rows by key: requested key → values of all stored columns; absent rows are not in the dict.
 
     Keys are equal as the key's collation says, so the row found for ``'a'`` may hold ``'A'``.
-    ``lock`` is appended to the query. Raises ServerError: an unreadable row is never an absent one.
+    ``lock`` is appended to the query; ``likely``: the keys are all different, and their rows have been there. Raises
+    ServerError: an unreadable row is never an absent one.
     """
-    questions = [_Question(session, table, wanted, lock) for wanted in _portions(table, keys)]
+    questions = [_Question(session, table, wanted, lock, likely) for wanted in _portions(table, keys)]
     _ask(session, questions)
     found: dict[Row, Row] = {}
     for question in questions:
@@ -116,13 +117,14 @@ def _portions(table: Table, keys: t.Sequence[Row]) -> t.Iterator[t.Sequence[Row]
 class _Question:
     """Asks one server for the rows of some keys, once or again and again."""
 
-    def __init__(self, session: Session, table: Table, keys: t.Sequence[Row], lock: str = "") -> None:
+    def __init__(self, session: Session, table: Table, keys: t.Sequence[Row], lock: str = "", likely: bool = False) -> None:
         if table.key is None:
             raise ValueError(f"{table.name} has no key to read rows by")
         self._session = session
         self._space = KeySpace(table, table.key)
         self._keys = keys
         self._lock = lock
+        self._likely = likely
         columns = ", ".join(codec.read_expression(column) for column in table.stored_columns)
         self._head = f"SELECT {columns} FROM {self._space.rows_in_order} WHERE "
         self.sql = self._of(keys)
@@ -137,7 +139,7 @@ class _Question:
         self.unchanged = answer == self.answer
         if not self.unchanged:
             self.answer = answer.bare
-            self._rows = self._by_key(self._session.rows_of(answer))
+            self._rows = self._space.by_key(self._session.rows_of(answer))
 
     def rows(self) -> dict[Row, Row]:
         """The rows of the last answer; see read_rows()."""
@@ -159,12 +161,9 @@ class _Question:
 
     def _of(self, keys: t.Sequence[Row]) -> str:
         # What is not asked for must not be locked.
-        condition = self._space.any_of(keys) if self._lock else self._space.near(keys)
+        locking = self._space.exactly if self._likely else self._space.any_of
+        condition = locking(keys) if self._lock else self._space.near(keys)
         return f"{self._head}{condition} {self._lock}"
-
-    def _by_key(self, rows: t.Iterable[Row]) -> dict[Row, Row]:
-        key_of = self._space.key_of
-        return {key_of(row): row for row in rows}
 
 
 def _ask(session: Session, questions: t.Sequence[_Question]) -> None:

@@ -39,8 +39,10 @@ class Constraints:
 
     def violations(self, keys: t.Sequence[Row]) -> frozenset[Row]:
         """The exact keys of the source's rows that break a constraint. Raises ServerError."""
+        if not (keys and self._clauses):
+            return frozenset()
         space = KeySpace(self._table, t.cast(Key, self._table.key))
-        return self.breaking(space.read_list, space.rows_in_order, space.any_of(keys)) if keys else frozenset()
+        return self.breaking(space.read_list, space.rows_in_order, space.any_of(keys))
 
     def breaking(self, items: str, rows: str, condition: str) -> frozenset[Row]:
         """``items`` of those of the source's rows under a condition that break a constraint. Raises ServerError."""

@@ -306,7 +306,8 @@ class _Run:
     def _log(self, jobs: t.Sequence[_Job], theirs: dict[Row, Row], shadow: Shadow, again: bool) -> list[_Job]:
         """Lock, journal, log, release. ``again``: an earlier try may have journaled other images."""
         self.locks.take()
-        ours = read_rows(self.source_lock, self.table, [job.key for job in jobs], self.source_lock.dialect.share_lock)
+        share_lock, likely = self.source_lock.dialect.share_lock, all(job.source for job in jobs)
+        ours = read_rows(self.source_lock, self.table, [job.key for job in jobs], share_lock, likely)
         self.source_definition.check()
         refuse_on_their_way({job.key: job.target for job in jobs}, ours, theirs, self.settled, self.source_lock)
         steps = self._decide(jobs, ours, theirs)
@@ -350,7 +351,7 @@ class _Run:
                 # Absent under the lock: the positive proof that a delete needs (law 4).
                 action = _DELETED if job.kind == EXTRA or spare > 0 else _KEPT
                 spare -= action == _DELETED and job.kind != EXTRA
-            elif source != job.source and self.collisions.keys:
+            elif self.collisions.keys and source != job.source:
                 action = _CHANGED
             else:
                 action = _INSERTED if job.kind == MISSING else _UPDATED

@@ -184,7 +184,11 @@ class Differences:
 
     def append(self, difference: Difference) -> None:
         """Keep one more. Raises Refusal ``no_room``."""
-        self.rows[difference.kind] += difference.rows
+        self.add(difference, difference.rows)
+
+    def add(self, difference: Difference, rows: int) -> None:
+        """As append(); ``rows`` are those that the difference concerns."""
+        self.rows[difference.kind] += rows
         size = row_bytes(difference.source)
         if size > self.largest:
             self.largest = size

@@ -58,19 +58,20 @@ class Tally:
     def add(self, differences: t.Iterable[Difference], before: t.Mapping[Row, float] | None = None) -> None:
         """Count confirmed differences. ``before``: how many rows of the table lie before a key, where that is known."""
         for difference in differences:
-            if self._has_two_spellings(difference):
+            if difference.target is not None and self._has_two_spellings(difference):
                 if difference.key in self._seen:
                     continue
                 self._seen.add(difference.key)
-            self.counts[difference.kind] += difference.rows
+            rows = difference.rows
+            self.counts[difference.kind] += rows
             self._tell(self._table, difference)
             if before is not None:
                 # A key spelt otherwise than it was suspected was read last, or nearly so.
-                self._positions.add(difference.kind, before.get(difference.key, self.rows), difference.rows)
+                self._positions.add(difference.kind, before.get(difference.key, self.rows), rows)
             if len(self.sample) < self._sample_rows:
                 self.sample.append(present.sample(self._table, difference))
             if len(self.kept) < self._keep:
-                self.kept.append(difference)
+                self.kept.add(difference, rows)
 
     def settled(self) -> None:
         """All suspects of the chunks so far are confirmed. No later one has other spellings of their keys: chunks are ranges
@@ -93,6 +94,4 @@ class Tally:
         )
 
     def _has_two_spellings(self, difference: Difference) -> bool:
-        if self._space is None or difference.target is None:
-            return False
-        return self._space.key_of(difference.target) != difference.key
+        return self._space is not None and self._space.key_of(t.cast(Row, difference.target)) != difference.key

@@ -90,6 +90,25 @@ def test_other_keys_are_looked_up_one_by_one(keys, condition):
     assert keys.near([(b"1",), (b"2",)]) == condition
 
 
+@pytest.mark.parametrize(
+    ("numbers", "condition"),
+    [
+        ((7,), "`a` IN (7)"),
+        ((8, 7, 9), "`a` BETWEEN 7 AND 9 ORDER BY `a` LIMIT 3"),
+        ((-1, 0), "`a` BETWEEN -1 AND 0 ORDER BY `a` LIMIT 2"),
+        ((1, 2, 4), "`a` IN (1, 2, 4)"),
+    ],
+)
+def test_a_reading_that_locks_takes_a_range_only_where_nothing_is_between(numbers, condition):
+    assert space(KeyPart("a", None, False)).exactly([(b"%d" % number,) for number in numbers]) == condition
+
+
+@pytest.mark.parametrize("keys", [[(b"1", b"a"), (b"2", b"b")], [(b"3", b"c")], []])
+def test_rows_by_their_keys_are_those_of_key_of(keys):
+    by_b = space(KeyPart("b", None, False), KeyPart("a", None, False))
+    assert by_b.by_key(keys) == {by_b.key_of(row): row for row in keys}
+
+
 def test_what_is_no_integer_is_no_end_of_a_range():
     """It comes from a file that somebody has changed."""
     keys = space(KeyPart("a", None, False))

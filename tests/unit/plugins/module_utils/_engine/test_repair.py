@@ -126,7 +126,7 @@ class World:
         self.conflicts = self.log_conflicts = 0
         world = self
 
-        def read_rows(session, _table, keys, lock=""):
+        def read_rows(session, _table, keys, lock="", likely=False):
             if lock:
                 world.before_lock()
                 if world.conflicts:
