@@ -223,13 +223,14 @@ def test_what_is_equal_is_not_read_again_to_find_what_differs(pairs, fresh_datab
         )
         pair.wait()
         pair.b.execute("UPDATE t SET v = 2 WHERE c % 12000 = 77", database=database, logged=False)
-        before = status(pair.b, "Handler_read_next")
+        before = [status(server, "Handler_read_next") for server in (pair.a, pair.b)]
         wanted = options.Selection(databases=(database,))
         result = checksum.run(servers(pair), wanted, options.Pace(workers=1), 20)
-        walked = status(pair.b, "Handler_read_next") - before
+        walked = sum(status(server, "Handler_read_next") for server in (pair.a, pair.b)) - sum(before)
     assert [(table.rows, table.different) for table in result.tables] == [(rows, 10)]
-    # Again are read: the chunks begun before anything had differed, and ten strips.
-    assert walked < 1.5 * rows, walked / rows
+    # Each row once by each server, once by one of them to find the ends of strips. Again are read: the chunks begun before
+    # anything had differed, and ten strips.
+    assert walked < 3.9 * rows, walked / rows
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
