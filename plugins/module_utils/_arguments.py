@@ -159,7 +159,7 @@ def limits_spec() -> Spec:
     return {
         "max_changes": {"type": "int", "default": 10000},
         "max_deletes": {"type": "int", "default": 1000},
-        "batch_rows": {"type": "int", "default": 1000},
+        "batch_rows": {"type": "int", "default": 2000},
         "undo_dir": {"type": "path", "default": journal.DEFAULT_DIRECTORY},
     }
 

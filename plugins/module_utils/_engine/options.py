@@ -95,7 +95,7 @@ class Repair:
     conflict_column: str = ""
     max_changes: int = 10000
     max_deletes: int = 1000
-    batch_rows: int = 1000
+    batch_rows: int = 2000
     undo_dir: str = ""
     downstream: str = "refuse"  # refuse | idempotent
     method: str = "auto"  # auto | shadow | row

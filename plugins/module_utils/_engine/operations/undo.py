@@ -52,7 +52,7 @@ def run(
     undo_file: str,
     max_changes: int = 10000,
     max_deletes: int = 1000,
-    batch_rows: int = 1000,
+    batch_rows: int = 2000,
     undo_dir: str = "",
     apply: bool = True,
     listener: Listener = nobody,
