@@ -78,28 +78,26 @@ class Cuts(t.Protocol):
 
 def choose(space: KeySpace, scouts: Lane, larger: Session) -> Cuts:
     """Choose how a table is cut. ``larger``: the scout on the server that has more rows."""
-    return ReckonedCuts(space, scouts, larger) if space.has_integers else CountedCuts(space, scouts, larger)
+    return ReckonedCuts(space, scouts, larger) if space.has_integers else CountedCuts(space, larger)
 
 
 class CountedCuts:
-    """For keys of any kind: a server counts along the key."""
+    """For keys of any kind: a server counts along the key.
 
-    def __init__(self, space: KeySpace, scouts: Lane, larger: Session) -> None:
+    Also where all of the rest seems to be wanted: an estimate of it is no more than half of what the server takes the table
+    to have, which may be long ago.
+    """
+
+    def __init__(self, space: KeySpace, scout: Session) -> None:
         self._space = space
-        self._scouts = scouts
-        self._larger = larger
+        self._scout = scout
 
     def after(self, lower: Row | None, rows: int, strip: int) -> Cut:
         """As in Cuts."""
         rest = KeyRange(lower)
-        if not strip:
-            # Where all of the rest is wanted nobody walks along it to find its end.
-            left = max(self._scouts.both(lambda session: self._space.estimate(session, rest)))
-            if left <= rows:
-                return Cut(rest, left)
         step = min(strip or rows, rows)
         wanted = max(1, min(rows // step, _COUNTED_AT_ONCE))
-        ends = _counted(self._space, self._larger, rest, step, wanted)
+        ends = _counted(self._space, self._scout, rest, step, wanted)
         if len(ends) < wanted:
             return Cut(rest, rows, ends=ends)
         return Cut(KeyRange(lower, ends[-1]), wanted * step, ends=ends[:-1])

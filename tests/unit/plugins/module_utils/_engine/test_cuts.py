@@ -114,9 +114,8 @@ def test_a_range_is_split_into_ranges_that_follow_one_another(parts):
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_counted_chunks_cover_everything_once_and_so_do_their_strips(name, strip):
     source = DISTRIBUTIONS[name]
-    target = [*source[: len(source) // 2], *source[len(source) // 2 + 3 :]]
     space = Keys()
-    cuts = CountedCuts(space, Scouts(source, target), source)
+    cuts = CountedCuts(space, source)
     lower, seen = None, []
     while True:
         cut = cuts.after(lower, WANTED, strip)
@@ -132,12 +131,6 @@ def test_counted_chunks_cover_everything_once_and_so_do_their_strips(name, strip
             break
     assert seen == source
     assert space.asked <= len(source) + 3 * WANTED + 2 * len(source) // WANTED, "nobody walks twice"
-
-
-def test_the_end_of_the_rest_is_not_looked_for():
-    space, keys = Keys(), list(range(WANTED))
-    assert CountedCuts(space, Scouts(keys, keys), keys).after(None, WANTED, 0).span == KeyRange()
-    assert space.asked == 2, "an estimate by each server"
 
 
 def test_a_range_is_counted_into_parts():
