@@ -41,6 +41,9 @@ _LONGEST_SILENCE = 15.0
 # Seconds between two looks whether the controller itself is still there.
 _TICK = 1.0
 
+# How Ansible tells its workers that it was interrupted.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 display = Display()
 
 
@@ -96,13 +99,14 @@ class Beside:
         self._is_silent = bool(task.no_log) or "json" in str(constants.DEFAULT_STDOUT_CALLBACK)
         self._parent = os.getppid()
         self._wake = threading.Event()
-        self._is_over = self._is_terminated = self._has_said_stop = False
-        self._handler: t.Any = None
+        self._is_over = self._has_said_stop = False
+        self._terminated_by: int | None = None
+        self._handlers: dict[int, t.Any] = {}
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=context.run, args=(self._watch,), name="progress", daemon=True)
 
     def __enter__(self) -> Beside:
-        self._handler = signal.signal(signal.SIGTERM, self._on_terminate)
+        self._handlers = {number: signal.signal(number, self._on_terminate) for number in _SIGNALS}
         self._thread.start()
         return self
 
@@ -110,28 +114,35 @@ class Beside:
         self._is_over = True
         self._wake.set()
         self._thread.join(_TICK)
-        signal.signal(signal.SIGTERM, self._handler)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
         if kind is not None:
             # Timed out or interrupted: nobody will read what the module finds.
             self._command("stop")
+        if self._terminated_by:  # when the thread had gone already
+            os.kill(os.getpid(), self._terminated_by)
 
     def _on_terminate(self, number: int, frame: object) -> None:
-        """Ansible was interrupted; it may say so twice. Died we without a word, the module far away would not notice."""
+        """Ansible was interrupted; it may say so twice. Died we without a word, the module far away would not notice.
+
+        And died we while the thread hands a line to Ansible, the lock of the queue that all workers share would stay locked:
+        Ansible would wait for it for ever. So the thread ends the process.
+        """
         if self._has_said_stop:
-            signal.signal(number, self._handler)
+            signal.signal(number, self._handlers[number])
             os.kill(os.getpid(), number)
-        self._is_terminated = True
+        self._terminated_by = number
         self._wake.set()
 
     def _watch(self) -> None:
         started = shown = looked = time.monotonic()
         while not self._is_over:
             self._wake.wait(_TICK)
-            if self._is_terminated or os.getppid() != self._parent:
+            if self._terminated_by or os.getppid() != self._parent:
                 # A controller that was killed had no time to say so: nobody else would ever end this process.
                 self._command("stop")
                 self._has_said_stop = True
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), self._terminated_by or signal.SIGTERM)
                 return
             now = time.monotonic()
             is_time = now - shown >= next_pause(self._interval, now - started, self._runs)
