@@ -290,6 +290,8 @@ class _Run:
         """Whether a table that statements would repair is refused because it was to be by rows, or for replicas below."""
         if table.reason == "downstream_replicas":
             return bool(self.stage.below) and (self.repair.downstream == "refuse" or not (known and known.key))
+        if table.reason == "trigger_side_effects":  # of the source's own trigger, which the shadow would spare
+            return self.repair.method == "row"
         return self.scenario.way == ROW and table.reason in ("no_key", "row_not_logged", "auto_increment")
 
     def left_or_better(self, name: str, a0: list[Any], b0: list[Any], b1: list[Any]) -> None:
