@@ -327,6 +327,50 @@ def test_a_range_of_a_key_of_prefixes_has_every_row(pairs, fresh_database, tmp_p
         assert_repaired(pair, database, good)
 
 
+@pytest.mark.parametrize("where", ["PRIMARY KEY (k)", "PRIMARY KEY (k(3))", "PRIMARY KEY (n, k)"])
+@pytest.mark.parametrize("flavor", [*FLAVORS, "mariadb-11.8"])
+def test_a_range_of_a_key_that_is_sorted_with_padding_has_every_row(pairs, fresh_database, tmp_path, flavor, where):
+    """MariaDB sorts CHAR of NOPAD collations padded in an index, but compares it without: it seeks '' where it is not."""
+    collation = "utf8mb4_0900_bin" if flavor == "mysql-9" else "utf8mb4_nopad_bin"
+    pair = pairs(flavor)
+    with fresh_database(pair) as database, pieces.of(1):
+        create = f"n int DEFAULT 1, k char(9) CHARACTER SET utf8mb4 COLLATE {collation} NOT NULL, v int, {where}"
+        pair.a.execute(f"CREATE TABLE {database}.t ({create})")
+        keys = ["''", "X'0A'", "X'0A78'", "X'1B'", "'a'", "X'610A'", "X'62'"]
+        pair.a.execute(f"INSERT INTO {database}.t (k, v) VALUES " + ", ".join(f"({key}, 1)" for key in keys))
+        pair.wait()
+        good = image(pair.a, database)
+        pair.b.execute(["UPDATE t SET v = 2", "DELETE FROM t WHERE k = 'b'"], database, logged=False)
+        (table,) = check(pair, database).tables
+        assert (table.missing, table.extra, table.different) == (1, 0, 6)
+        report = repair(pair, database, tmp_path)
+        assert (report.changes.total, report.verified) == (7, True)
+        assert_repaired(pair, database, good)
+
+
+@pytest.mark.parametrize("column", ["char(1) CHARACTER SET ucs2", "char(1) CHARACTER SET utf8mb3", "char(2) CHARACTER SET utf32"])
+@pytest.mark.parametrize("flavor", [*FLAVORS, "mariadb-11.8"])
+def test_a_range_up_to_a_character_that_the_collation_passes_over_has_every_row(pairs, fresh_database, tmp_path, flavor, column):
+    """MariaDB finds nothing by an index up to a CHAR that fills its column and ends in such a character."""
+    pair = pairs(flavor)
+    charset = column.rsplit(" ", 1)[1]
+    filled = "\u202e" * (2 if charset == "utf32" else 1)
+    with fresh_database(pair) as database, pieces.of(1):
+        create = f"k {column} COLLATE {charset}_unicode_ci NOT NULL, n int, v int, PRIMARY KEY (k, n)"
+        pair.a.execute(f"CREATE TABLE {database}.t ({create})")
+        keys = ["", "", filled, "", "", filled, "a", "b"]
+        rows = (f"(CONVERT(_utf8mb4 X'{key.encode().hex()}' USING {charset}), {number}, 1)" for number, key in enumerate(keys))
+        pair.a.execute(f"INSERT INTO {database}.t VALUES " + ", ".join(rows))
+        pair.wait()
+        good = image(pair.a, database)
+        pair.b.execute(["UPDATE t SET v = 2", "DELETE FROM t WHERE k = 'b'"], database, logged=False)
+        (table,) = check(pair, database).tables
+        assert (table.missing, table.extra, table.different) == (1, 0, 7)
+        report = repair(pair, database, tmp_path)
+        assert (report.changes.total, report.verified) == (8, True)
+        assert_repaired(pair, database, good)
+
+
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_rows_that_an_earlier_row_change_took_away_count_as_planned(pairs, fresh_database, tmp_path, flavor):
     """By row changes the target drops who holds a unique value; such rows of the plan were told as inserted, not as updated."""

@@ -14,8 +14,10 @@ import functools
 import re
 import typing as t
 from collections import defaultdict
+from dataclasses import replace
 
 from . import sqltext
+from .dialect import Dialect
 from .schema import Column, Key, KeyPart, Table, TableName, Trigger
 from .session import Session
 
@@ -53,7 +55,7 @@ def read_tables(session: Session, databases: t.Sequence[str], names: t.Sequence[
                     kind=_text(row, "kind"),
                     engine=_text(row, "engine"),
                     columns=_shared(tuple(columns[name])),
-                    unique_keys=_shared(tuple(keys[name])),
+                    unique_keys=_shared(tuple(_in_order(key, columns[name], session.dialect) for key in keys[name])),
                     rows_estimate=int(row["estimate"] or 0),
                     triggers=tuple(triggers[name]),
                     functional_keys=tuple(sorted(functional[name])),
@@ -177,6 +179,16 @@ def _read_unique_keys(session: Session, within: str) -> tuple[dict[TableName, li
         if key not in functional.get(table, ()):
             found[table].append(_shared(Key(key, tuple(columns), place not in hashed, place in usable)))
     return found, functional
+
+
+def _in_order(key: Key, columns: t.Iterable[Column], dialect: Dialect) -> Key:
+    """The key, not ``ordered`` where its index sorts a column otherwise than the server compares it."""
+    sorted_otherwise = any(
+        column.data_type == "char" and dialect.sorts_otherwise(column.collation or "")
+        for column in columns
+        if column.name in key.columns
+    )
+    return replace(key, ordered=False) if sorted_otherwise else key
 
 
 def _read_unreliable_indexes(session: Session, within: str) -> dict[TableName, set[str]]:

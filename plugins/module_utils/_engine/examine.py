@@ -96,7 +96,9 @@ class Examiner:
         if table.key is None:
             self._examine_multiset(table, target_table, tally)
         else:
-            self._examine_keyed(KeySpace(table, table.key), target_table, tally)
+            theirs = {key.name.lower(): key.ordered for key in target_table.unique_keys}
+            key = replace(table.key, ordered=table.key.ordered and theirs[table.key.name.lower()])
+            self._examine_keyed(KeySpace(table, key), target_table, tally)
         found = tally.report()
         self.state.note(table, None, found, finished=True)
         return Examination(found, selected.source, target_table, tally.kept)

@@ -83,7 +83,7 @@ class Fingerprint:
         """
         rows = session.rows(
             f"SELECT {self._bucket(buckets)}, COUNT(*), {self._combined}"
-            f" FROM {self.space.rows_of_ranges} WHERE {self._condition(span)}" + (" GROUP BY 1" if buckets > 1 else "")
+            f" FROM {self.space.rows_of(span)} WHERE {self._condition(span)}" + (" GROUP BY 1" if buckets > 1 else "")
         )
         return {int(bucket or 0): BucketSum(int(count or 0), digest or b"") for bucket, count, digest in rows if count != b"0"}
 
@@ -92,7 +92,7 @@ class Fingerprint:
         found = dict.fromkeys(range(len(spans)), BucketSum(0, b""))
         for place, rows, digest in session.rows(
             " UNION ALL ".join(
-                f"SELECT {place}, COUNT(*), {self._combined} FROM {self.space.rows_of_ranges} WHERE {self._condition(span)}"
+                f"SELECT {place}, COUNT(*), {self._combined} FROM {self.space.rows_of(span)} WHERE {self._condition(span)}"
                 for place, span in enumerate(spans)
             )
         ):
@@ -121,7 +121,7 @@ class Fingerprint:
         for place, rows, values in session.rows(
             " UNION ALL ".join(
                 f"SELECT {place}, COUNT(*), GROUP_CONCAT({'' if place in keys_only else with_digest}':', {key}, ';' SEPARATOR '')"
-                f" FROM {self.space.rows_of_ranges} WHERE {self._condition(span)}"
+                f" FROM {self.space.rows_of(span)} WHERE {self._condition(span)}"
                 for place, span in enumerate(spans)
             )
         ):
@@ -142,7 +142,7 @@ class Fingerprint:
         if buckets > 1:
             conditions.append(f"{self._bucket(buckets)} IN ({', '.join(map(str, sorted(chosen)))})")
         found = session.rows(
-            f"SELECT {self.space.read_list}, {self._row_hash} FROM {self.space.rows_of_ranges}"
+            f"SELECT {self.space.read_list}, {self._row_hash} FROM {self.space.rows_of(span)}"
             f" WHERE {sqltext.conjunction(conditions)}"
         )
         return {row[:-1]: row[-1] or b"" for row in found}

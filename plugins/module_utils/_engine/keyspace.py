@@ -11,6 +11,7 @@ Order is always the server's own: the key's collation and direction decide, neve
 
 from __future__ import annotations
 
+import re
 import typing as t
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from .session import Row, Session
 # Integer keys are looked up by one range where it has no more than so many times their places: co-masters may count in steps of
 # two. For each single key a server descends the index anew, the next row of a range is at hand.
 _LOOSE = 2
+
+# Bytes of the longest character of character sets that have collations by the Unicode Collation Algorithm.
+_UNICODE = {"utf8mb3": 3, "utf8mb4": 4, "ucs2": 2, "utf16": 4, "utf16le": 4, "utf32": 4}
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,36 @@ class KeySpace:
         """FROM clause that makes the server walk along the key."""
         return f"{self.table.name.sql} FORCE INDEX ({sqltext.quote_name(self.key.name)})"
 
-    @property
-    def rows_of_ranges(self) -> str:
-        """FROM clause for ranges: along the key, unless its order is not that of the values.
+    def rows_of(self, span: KeyRange) -> str:
+        """FROM clause for the rows of a range: along the key, unless they would not all be found so.
 
         A key of prefixes is in the order of these. A collation with ignorable characters, contractions or expansions sorts
         some beginnings elsewhere than the values, and both servers then miss rows that they seek by the key: the whole
         table is read (https://unicode.org/reports/tr10/#Common_Misperceptions: concatenation does not preserve the order).
         """
-        return f"{self.table.name.sql} USE INDEX ()" if self._is_out_of_order else self.rows_in_order
+        misleads = not self.is_walkable or any(map(self._misleads, (span.lower, span.upper)))
+        return f"{self.table.name.sql} USE INDEX ()" if misleads else self.rows_in_order
+
+    def _misleads(self, bound: Row | None) -> bool:
+        """Whether MariaDB may miss rows that it seeks by their index up to a bound.
+
+        So it does where a CHAR of a Unicode collation is as long as the column can be and ends in a character that the
+        collation passes over (measured: ``<=`` and ``<`` then find nothing); others are padded, which such an end is not.
+        """
+        if bound is None or not self._unicode_chars:
+            return False
+        return any(len(bound[place] or b"") >= longest for place, longest in self._unicode_chars)
+
+    @cached_property
+    def _unicode_chars(self) -> tuple[tuple[int, int], ...]:
+        """Places of the key's CHAR columns of a Unicode collation, and the bytes that their values have at most."""
+        found = []
+        for place, column in enumerate(self.columns):
+            bytes_each = _UNICODE.get(column.charset or "")
+            length = re.fullmatch(r"char\((\d+)\).*", column.column_type)
+            if bytes_each and length and not re.search("_(bin|general_ci)$", column.collation or ""):
+                found.append((place, bytes_each * int(length[1])))
+        return tuple(found)
 
     @cached_property
     def _is_out_of_order(self) -> bool:
@@ -185,7 +210,7 @@ class KeySpace:
     def boundary(self, session: Session, span: KeyRange, rows: int) -> Row | None:
         """The key of the row that is number ``rows`` in a range, or None if it has fewer. Raises ServerError."""
         found = session.rows(
-            f"SELECT {self.read_list} FROM {self.rows_of_ranges} WHERE {self.within(span)}"
+            f"SELECT {self.read_list} FROM {self.rows_of(span)} WHERE {self.within(span)}"
             f" ORDER BY {self._order} LIMIT 1 OFFSET {rows - 1}"
         )
         return found[0] if found else None
@@ -200,7 +225,7 @@ class KeySpace:
 
     def estimate(self, session: Session, span: KeyRange) -> int:
         """About how many rows a range has, as the optimizer estimates from the index. Raises ServerError."""
-        query = f"SELECT COUNT(*) FROM {self.rows_of_ranges} WHERE {self.within(span)}"
+        query = f"SELECT COUNT(*) FROM {self.rows_of(span)} WHERE {self.within(span)}"
         return int(session.record(f"{session.dialect.explain} {query}").get("rows") or 0)
 
     @property

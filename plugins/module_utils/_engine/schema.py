@@ -82,8 +82,8 @@ class KeyPart:
 class Key:
     """A unique key over plain columns.
 
-    ``ordered``: whether its index can be walked along (one made of hashes cannot). ``usable``: whether the server lets
-    queries use it (not if it is INVISIBLE or IGNORED).
+    ``ordered``: whether its index can be walked along (one made of hashes, or sorted otherwise than its values, cannot).
+    ``usable``: whether the server lets queries use it (not if it is INVISIBLE or IGNORED).
     """
 
     name: str
