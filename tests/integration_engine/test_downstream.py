@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 from integration_engine.support import image, servers
@@ -34,9 +33,9 @@ def mode(server):
     return server.query(f"SELECT @@global.{name}")[0][0]
 
 
-def run(pair, undo_dir, downstream, pace=None, apply=True, **more):
-    """Run the sync on the database."""
-    limits = replace(options.Repair(downstream=downstream), undo_dir=str(undo_dir))
+def run(pair, undo_dir, downstream, pace=None, apply=True, how=None, **more):
+    """Run the sync on the database; ``how``: more of options.Repair."""
+    limits = options.Repair(downstream=downstream, undo_dir=str(undo_dir), **(how or {}))
     selection = options.Selection(databases=("d",))
     return sync.run(servers(pair, **more), selection, pace or options.Pace(), limits, sample_rows=10, apply=apply)
 
@@ -74,6 +73,31 @@ def test_every_replica_runs_and_is_equal_afterwards(tmp_path, flavor, binlog_for
         for server in (pair.a, pair.b, below, sibling):
             assert image(server, "d") == good, server
             assert mode(server) == "STRICT"
+
+
+@pytest.mark.parametrize("method", ["shadow", "row"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_replica_that_has_the_right_rows_keeps_them_where_unique_values_have_moved(tmp_path, flavor, method):
+    """A new row whose unique value another one has is logged as a change of that one, which the replica has not."""
+    with co_masters(flavor, "ROW") as pair:
+        below = pair.add_replica(of=pair.b, name="c")
+        create = "CREATE TABLE d.t (id int PRIMARY KEY, u varchar(9), w int, v varchar(20), UNIQUE KEY (u(3), w))"
+        rows = ", ".join(f"({n}, 'u{n}', {n}, 'v{n}')" for n in range(10, 100, 10))
+        pair.a.execute(["CREATE DATABASE d", create, f"INSERT INTO d.t VALUES {rows}"])
+        pair.wait()
+        good = image(pair.a, "d")
+        pair.b.execute("UPDATE t SET id = id + 1 ORDER BY id DESC", database="d", logged=False)
+        pair.b.execute("INSERT INTO t VALUES (10, 'x', 1, 'v'), (50, 'y', 1, 'v')", database="d", logged=False)
+        result = run(pair, tmp_path, "idempotent", how={"batch_rows": 1, "method": method, "allow_triggers": method == "row"})
+        if method == "row":
+            assert "replicas below the target would lose it" in str(result.message), result.message
+        else:
+            assert not result.failed, result.message
+            assert image(pair.b, "d") == good
+        pair.wait()
+        assert pair.links_healthy()
+        for server in (pair.a, below):
+            assert image(server, "d") == good, server
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)

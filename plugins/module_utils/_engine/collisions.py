@@ -7,6 +7,10 @@
 REPLACE deletes them (https://dev.mysql.com/doc/refman/8.4/en/replace.html). A row that the plan puts right itself may
 go, its images are journaled; any other row must not. One that the plan cannot put right, because a row that stays is in
 its way, must not either: it would be gone for good, and an undo could not bring it back.
+
+Those that may go are deleted before the REPLACE. Left to it, a server makes of such a row the new one and logs the two
+as one change; a replica below that has no such row any more, or still the right one, passes over that change, and has
+lost the row that was deleted for it (measured on MariaDB and MySQL).
 """
 
 from __future__ import annotations
@@ -31,6 +35,17 @@ _ROWS_AT_ONCE = 500
 
 #: Other rows in the way: place in the given rows → the exact keys of these on the target.
 Holders = t.Mapping[int, t.Sequence[Row]]
+
+
+class InTheWay(t.NamedTuple):
+    """Rows of the target that a REPLACE would take away: those that must not go, and those that may.
+
+    ``conditions``: place in the given rows → condition for those that may, as long as they are in its way.
+    """
+
+    staying: Holders
+    leaving: Holders
+    conditions: t.Mapping[int, str]
 
 
 class RowSpace(t.Protocol):
@@ -108,13 +123,23 @@ class Collisions:
 
     def find(self, rows: t.Sequence[Row]) -> Holders:
         """The rows of the target that must not go and that a REPLACE of ``rows`` would delete. Raises ServerError."""
-        found: dict[int, list[Row]] = defaultdict(list)
-        for key in self.keys if rows else ():
-            for place, holder in self._find(key, rows):
-                found[place].append(holder)
-        return found
+        return self.find_all(rows).staying
 
-    def _find(self, key: Key, rows: t.Sequence[Row]) -> t.Iterator[tuple[int, Row]]:
+    def find_all(self, rows: t.Sequence[Row]) -> InTheWay:
+        """All other rows of the target that a REPLACE of ``rows`` would delete. Raises ServerError."""
+        staying: dict[int, list[Row]] = defaultdict(list)
+        leaving: dict[int, list[Row]] = defaultdict(list)
+        conditions: dict[int, list[str]] = defaultdict(list)
+        for key in self.keys if rows else ():
+            # No statement on the shadow can name a virtual column: it has none.
+            is_stored = all(self._columns[name].is_stored for name in key.columns)
+            for place, holder, may_go, condition in self._find(key, rows):
+                (leaving if may_go else staying)[place].append(holder)
+                if may_go and is_stored:
+                    conditions[place].append(f"(({self._space.any_of([holder])}) AND {condition})")
+        return InTheWay(staying, leaving, {place: " OR ".join(some) for place, some in conditions.items()})
+
+    def _find(self, key: Key, rows: t.Sequence[Row]) -> t.Iterator[tuple[int, Row, bool, str]]:
         parts = [(part, self._columns[part.column]) for part in key.parts]
         # NULLs are never equal.
         unique = [(place, values) for place, values in enumerate(self._unique_values(parts, rows)) if None not in values]
@@ -129,8 +154,9 @@ class Collisions:
         for start in range(0, len(wanted), _BRANCHES):
             some = wanted[start : start + _BRANCHES]
             holders = self._holders(" OR ".join(f"({condition})" for _place, condition in some))
-            if holders:
-                yield from self._attribute(some, holders)
+            conditions = dict(some)
+            for place, holder in self._attribute(some, list(holders)) if holders else ():
+                yield place, holder, holders[holder], conditions[place]
 
     def _is_free(self, parts: t.Sequence[tuple[KeyPart, Column]], values: t.Sequence[Row]) -> bool:
         """Whether no row at all has any of these values, as in a table that is filled again; False: some may have."""
@@ -140,10 +166,11 @@ class Collisions:
         literals = ", ".join(codec.literals(column, [value for (value,) in values]))
         return not self._target.rows(f"SELECT 1 FROM {self._table.name.sql} WHERE {column.sql} IN ({literals}) LIMIT 1")
 
-    def _holders(self, condition: str) -> list[Row]:
+    def _holders(self, condition: str) -> dict[Row, bool]:
+        """Keys of rows, and whether they may go."""
         holders = self._target.rows(f"SELECT {self._space.read_list} FROM {self._table.name.sql} WHERE {condition}")
         planned = self._planned.of(holders) if holders else ()
-        return [holder for holder in holders if holder not in planned or holder in self._blocked]
+        return {holder: holder in planned and holder not in self._blocked for holder in holders}
 
     def _attribute(self, wanted: t.Sequence[tuple[int, str]], holders: t.Sequence[Row]) -> t.Iterator[tuple[int, Row]]:
         """Tell which row each holder is in the way of."""

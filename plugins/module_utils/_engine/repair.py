@@ -272,12 +272,12 @@ class _Run:
         self.reached(sum(self.counts.values()))
         theirs = read_rows(self.target, self.table, [job.key for job in jobs])
         self.target_definition.check()
-        free = self._free_of_collisions(jobs)
+        free, leaving = self._free_of_collisions(jobs)
         if not free:
             return []
         try:
             with Shadow(self.source_log, self.table) as shadow:
-                return self._log(free, theirs, shadow, attempt > 1)
+                return self._log(free, theirs, leaving, shadow, attempt > 1)
         except LockConflict:
             self._release()
             if attempt == ATTEMPTS:
@@ -288,11 +288,11 @@ class _Run:
         parts = (free[:middle], free[middle:])
         return [job for part in parts if part for job in self._batch(part, attempt + 1)]
 
-    def _free_of_collisions(self, jobs: t.Sequence[_Job]) -> list[_Job]:
-        """Put off the jobs whose unique values another row has that may not be taken away (yet)."""
+    def _free_of_collisions(self, jobs: t.Sequence[_Job]) -> tuple[list[_Job], dict[int, str]]:
+        """Put off the jobs whose unique values another row has that may not be taken away (yet); conditions for the rest."""
         candidates = [job for job in jobs if job.source is not None]
-        holders = self.collisions.find([t.cast(Row, job.source) for job in candidates])
-        blocked = {candidates[place].id: keys for place, keys in holders.items()}
+        found = self.collisions.find_all([t.cast(Row, job.source) for job in candidates])
+        blocked = {candidates[place].id: keys for place, keys in found.staying.items()}
         for job in candidates:
             if job.id in blocked:
                 others = ", ".join(key_text(self.table, key) for key in blocked[job.id])
@@ -301,9 +301,10 @@ class _Run:
                     f" which {_WOULD_GO if self.recipe.takes_rows_away else _CANNOT_GO}."
                 )
                 self._put_off(job._replace(reason="unique_collision", message=message))
-        return [job for job in jobs if job.id not in blocked]
+        leaving = {candidates[place].id: condition for place, condition in found.conditions.items()}
+        return [job for job in jobs if job.id not in blocked], leaving
 
-    def _log(self, jobs: t.Sequence[_Job], theirs: dict[Row, Row], shadow: Shadow, again: bool) -> list[_Job]:
+    def _log(self, jobs: list[_Job], theirs: dict[Row, Row], leaving: dict[int, str], shadow: Shadow, again: bool) -> list[_Job]:
         """Lock, journal, log, release. ``again``: an earlier try may have journaled other images."""
         self.locks.take()
         share_lock, likely = self.source_lock.dialect.share_lock, all(job.source for job in jobs)
@@ -323,12 +324,12 @@ class _Run:
         self.journal.flush()
         wanted = [step for step in steps if step.action in _WRITTEN]
         if wanted:
-            shadow.log(self._statements(wanted), self.recipe.together, self.meanwhile, self.locks.assert_held)
+            shadow.log(self._statements(wanted, leaving), self.recipe.together, self.meanwhile, self.locks.assert_held)
         self.locks.release()
         self.journal.committed([step.job.id for step in wanted])
         return self._account(steps)
 
-    def _statements(self, steps: t.Sequence[_Step]) -> t.Iterator[str]:
+    def _statements(self, steps: t.Sequence[_Step], leaving: dict[int, str]) -> t.Iterator[str]:
         """What puts these rows right: deletes and updates first, while the shadow is empty."""
         by_verb: dict[str | None, list[_Step]] = defaultdict(list)
         for step in steps:
@@ -336,6 +337,8 @@ class _Run:
         new = {verb: [t.cast(Row, step.source) for step in by_verb[verb]] for verb in (UPDATE, REPLACE, INSERT)}
         yield from rewrite.deletes(self.table, [step.job.key for step in by_verb[DELETE]], self.packet)
         yield from rewrite.updates(self.table, zip((step.job.key for step in by_verb[UPDATE]), new[UPDATE]), self.packet)
+        in_the_way = (leaving[step.job.id] for step in by_verb[REPLACE] if step.job.id in leaving)
+        yield from rewrite.deletes_of(self.table, in_the_way, self.packet)
         yield from rewrite.replaces(self.table, new[REPLACE], self.packet)
         yield from rewrite.inserts(self.table, new[INSERT], self.packet, ignore=True)
 

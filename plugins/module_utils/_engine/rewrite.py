@@ -99,6 +99,12 @@ def deletes(table: Table, keys: t.Iterable[Row], packet: int) -> t.Iterator[str]
     return _bounded(table, f"{head}(", (space.any_of([key]) for key in keys), " OR ", f"){tail}", packet)
 
 
+def deletes_of(table: Table, conditions: t.Iterable[str], packet: int) -> t.Iterator[str]:
+    """DELETE statements for the rows of conditions on stored columns; ``packet`` and errors as for replaces()."""
+    head = f"DELETE FROM {sqltext.quote_name(table.name.table)} WHERE ("
+    return _bounded(table, head, conditions, " OR ", f"){_zone(table.stored_columns)}", packet)
+
+
 def preview(table: Table, changes: t.Iterable[Difference], limit: int, recipe: Recipe = PLAIN) -> tuple[str, ...]:
     """The first ``limit`` statements for a person, one a row, with the table's full name."""
     return tuple(itertools.islice(itertools.chain.from_iterable(_preview(table, change, recipe) for change in changes), limit))

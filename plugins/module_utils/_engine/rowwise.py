@@ -20,6 +20,7 @@ triggers that every statement of recipes.py would fire, and only where the sourc
 from __future__ import annotations
 
 import contextlib
+import itertools
 import typing as t
 from dataclasses import dataclass, field
 
@@ -67,12 +68,14 @@ def repair_rows(
     check_links: t.Callable[[], None],
     reached: t.Callable[[int], None] = lambda rows: None,
     settled: t.Callable[[], bool] = lambda: True,
+    replicas_below: bool = False,
 ) -> TableRepair:
     """Repair the rows of one plan by DELETE + INSERT on the real table, the target being in IDEMPOTENT mode.
 
     ``source`` and ``witness`` are two sessions to the source, used for nothing else meanwhile; ``sides``: the tables that
-    triggers of ``table`` write there, known to be equal on both servers. Other arguments and errors as for
-    repair.repair_table. Rows are skipped rather than forced; a trigger with lasting effects stops the table.
+    triggers of ``table`` write there, known to be equal on both servers; ``replicas_below``: whether the target has any.
+    Other arguments and errors as for repair.repair_table. Rows are skipped rather than forced; a trigger with lasting
+    effects stops the table.
     """
     check_links()
     definitions = (
@@ -100,6 +103,7 @@ def repair_rows(
         lambda: drain(fence, check_links),
         *definitions,
         settled,
+        replicas_below,
     )
     ids = journal.plan(table, changes)
     # Rows that only the target has come last: writing the others may have pushed them out already.
@@ -182,6 +186,7 @@ class _Run:
     source_definition: Unaltered
     target_definition: Unaltered
     settled: t.Callable[[], bool]
+    replicas_below: bool
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTED.values(), 0))
     skipped: dict[int, Skipped] = field(default_factory=dict)  # of this batch, by job: it may be tried again
     left: Told[Skipped] = field(default_factory=Told)
@@ -307,14 +312,24 @@ class _Run:
     def _free_of_collisions(self, jobs: t.Sequence[_Job]) -> list[_Job]:
         """Skip the jobs whose unique values another row of the target has that the plan does not take away."""
         candidates = [job for job in jobs if job.source]
-        holders = self.collisions.find([t.cast(Row, job.source) for job in candidates])
-        for place in holders:
+        found = self.collisions.find_all([t.cast(Row, job.source) for job in candidates])
+        for place in found.staying:
             message = (
                 "shares a unique value with a row of the target that would be deleted, and is not in the plan or cannot be put"
                 " right itself"
             )
             self._skip(candidates[place], "unique_collision", message)
-        blocked = {candidates[place].id for place in holders}
+        blocked = {candidates[place].id for place in found.staying}
+        if self.replicas_below and found.leaving:
+            # A new row that meets the value is logged there as a change of the row that has it. To a replica that has no such
+            # row this says nothing, and the new row's old copy was deleted just before (collisions.py).
+            keys = list(itertools.chain.from_iterable(found.leaving.values()))
+            known = read_rows(self.source, self.table, keys)
+            for place, holders in found.leaving.items():
+                if candidates[place].id not in blocked and any(key not in known for key in holders):
+                    message = "shares a unique value with a row that only the target has; replicas below the target would lose it"
+                    self._skip(candidates[place], "unique_collision", message)
+                    blocked.add(candidates[place].id)
         return [job for job in jobs if job.id not in blocked]
 
     def _skip(self, job: _Job, reason: str, message: str) -> list[_Job]:

@@ -107,7 +107,10 @@ class ByRows:
             self._is_lenient = True
         target = self._connections.target
         rows, links = self._repair.batch_rows, (self._run.fence, self._run.check_links)
-        return repair_rows(*sessions, target, plan.table, sides, plan.changes, rows, writer, *links, reached, self._run.settled)
+        below, settled = bool(self._pair.target_replicas), self._run.settled
+        return repair_rows(
+            *sessions, target, plan.table, sides, plan.changes, rows, writer, *links, reached, settled, replicas_below=below
+        )
 
     def _equal_sides(self, name: TableName) -> list[Table]:
         """The tables that triggers of one write, seen to be equal on both servers; so no row of them is changed.

@@ -11,6 +11,7 @@ import contextlib
 import pytest
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import arrival, repair, rewrite, spool
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.collisions import InTheWay
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.confirm import Difference
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.dialect import Dialect
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import (
@@ -168,8 +169,8 @@ class World:
             def keep_blocked(self, changes):
                 assert not world.transactions, "before the first write"
 
-            def find(self, rows):
-                return {place: [(b"99",)] for place, row in enumerate(rows) if row[0] in world.blocked}
+            def find_all(self, rows):
+                return InTheWay({place: [(b"99",)] for place, row in enumerate(rows) if row[0] in world.blocked}, {}, {})
 
         class FakeConstraints:
             def __init__(self, *unused):
