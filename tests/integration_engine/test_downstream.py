@@ -81,7 +81,8 @@ def test_a_replica_that_has_the_right_rows_keeps_them_where_unique_values_have_m
     """A new row whose unique value another one has is logged as a change of that one, which the replica has not."""
     with co_masters(flavor, "ROW") as pair:
         below = pair.add_replica(of=pair.b, name="c")
-        create = "CREATE TABLE d.t (id int PRIMARY KEY, u varchar(9), w int, v varchar(20), UNIQUE KEY (u(3), w))"
+        columns = "id int ZEROFILL PRIMARY KEY, u varchar(9), w int, v varchar(20)"
+        create = f"CREATE TABLE d.t ({columns}, UNIQUE KEY (u(3), w))"
         rows = ", ".join(f"({n}, 'u{n}', {n}, 'v{n}')" for n in range(10, 100, 10))
         pair.a.execute(["CREATE DATABASE d", create, f"INSERT INTO d.t VALUES {rows}"])
         pair.wait()

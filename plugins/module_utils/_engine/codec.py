@@ -88,6 +88,8 @@ def read_expression(column: Column) -> str:
         return f"CAST({column.sql} AS UNSIGNED)"
     if how is Kind.ORDINAL:
         return f"({column.sql} + 0)"
+    if "zerofill" in column.column_type:
+        return f"CONCAT({column.sql})"  # a UNION would give it without its zeros
     return column.sql
 
 

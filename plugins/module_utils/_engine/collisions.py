@@ -156,7 +156,8 @@ class Collisions:
             holders = self._holders(" OR ".join(f"({condition})" for _place, condition in some))
             conditions = dict(some)
             for place, holder in self._attribute(some, list(holders)) if holders else ():
-                yield place, holder, holders[holder], conditions[place]
+                # One that was not there a moment ago stays.
+                yield place, holder, holders.get(holder, False), conditions[place]
 
     def _is_free(self, parts: t.Sequence[tuple[KeyPart, Column]], values: t.Sequence[Row]) -> bool:
         """Whether no row at all has any of these values, as in a table that is filled again; False: some may have."""
