@@ -198,17 +198,19 @@ _NUMBERS = frozenset({codec.Kind.NUMBER, codec.Kind.FLOAT, codec.Kind.ORDINAL})
 
 def _definition(table: Table) -> str:
     """All stored columns, without any key: nothing may let an optimizer see that no row can match and log nothing."""
-    key = table.key.columns if table.key else ()
+    unique = {name for key in table.unique_keys for name in key.columns}
     roomy = len(table.stored_columns) <= _ROOMY_COLUMNS
-    columns = ", ".join(f"{column.sql} {_shadow_type(column, column.name in key, roomy)} NULL" for column in table.stored_columns)
+    columns = ", ".join(
+        f"{column.sql} {_shadow_type(column, column.name in unique, roomy)} NULL" for column in table.stored_columns
+    )
     return f"({columns}) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4"
 
 
-def _shadow_type(column: Column, in_key: bool, roomy: bool) -> str:
+def _shadow_type(column: Column, is_sought: bool, roomy: bool) -> str:
     if is_timestamp(column):
         return "TIMESTAMP(6)"  # so that the time zone is logged, see rewrite.py
-    if in_key:
-        return "LONGBLOB"
+    if is_sought:
+        return "LONGBLOB"  # of a shorter or a numeric type MySQL would see that it cannot have the value, and log nothing
     how = codec.kind(column)
     if roomy and how in _NUMBERS:
         return "DOUBLE"

@@ -154,8 +154,8 @@ def test_mariadb():
 )
 def test_short_values_are_taken_as_they_are_unless_columns_are_many(data_type, column_type, expected):
     column = Column("c", data_type, column_type, None, None, True, "", "")
-    assert shadow._shadow_type(column, in_key=False, roomy=True) == expected
-    assert shadow._shadow_type(column, in_key=False, roomy=False) == ("TIMESTAMP(6)" if "stamp" in data_type else "TINYINT")
+    assert shadow._shadow_type(column, is_sought=False, roomy=True) == expected
+    assert shadow._shadow_type(column, is_sought=False, roomy=False) == ("TIMESTAMP(6)" if "stamp" in data_type else "TINYINT")
 
 
 @pytest.mark.parametrize("dialect", [MYSQL, MARIADB])
