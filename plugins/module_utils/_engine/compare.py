@@ -103,8 +103,9 @@ class _Comparison:
             wait(futures)  # sessions must be at rest when this ends
 
     def _cut(self, cutter: Cuts, estimate: int, lower: Row | None) -> t.Iterator[Cut]:
-        if estimate <= self._sizer.rows or not self._fingerprint.space.is_walkable:
-            yield Cut(KeyRange(lower), estimate)
+        rest = KeyRange(lower)
+        if not self._fingerprint.space.is_walkable or (estimate <= self._sizer.rows and self._is_small(rest)):
+            yield Cut(rest, estimate)
             return
         while True:
             strip = self._strip_sizer.rows
@@ -113,6 +114,11 @@ class _Comparison:
             lower = cut.span.upper
             if lower is None:
                 return
+
+    def _is_small(self, rest: KeyRange) -> bool:
+        """Whether what seems to be one chunk is no more: an estimate may be from long ago."""
+        space, rows = self._fingerprint.space, self._sizer.rows
+        return not any(self._hands.scouts.both(lambda session: space.boundary(session, rest, rows)))
 
     def _read(self, cut: Cut) -> _Reading:
         """Let both servers read a chunk, as soon as they are free for it."""
