@@ -322,9 +322,10 @@ class _Run:
         blocked = {candidates[place].id for place in found.staying}
         if self.replicas_below and found.leaving:
             # A new row that meets the value is logged there as a change of the row that has it. To a replica that has no such
-            # row this says nothing, and the new row's old copy was deleted just before (collisions.py).
+            # row this says nothing, and the new row's old copy was deleted just before (collisions.py). In one batch the row that
+            # only the target has goes first.
             keys = list(itertools.chain.from_iterable(found.leaving.values()))
-            known = read_rows(self.source, self.table, keys)
+            known = {*read_rows(self.source, self.table, keys), *(job.key for job in jobs)}
             for place, holders in found.leaving.items():
                 if candidates[place].id not in blocked and any(key not in known for key in holders):
                     message = "shares a unique value with a row that only the target has; replicas below the target would lose it"
