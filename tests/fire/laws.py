@@ -289,7 +289,8 @@ class _Run:
     def refused_by_way(self, table: Any, known: Table | None) -> bool:
         """Whether a table that statements would repair is refused because it was to be by rows, or for replicas below."""
         if table.reason == "downstream_replicas":
-            return bool(self.stage.below) and (self.repair.downstream == "refuse" or not (known and known.key))
+            is_fragile = not (known and known.key) or "generated stored" in known.traits
+            return bool(self.stage.below) and (self.repair.downstream == "refuse" or is_fragile)
         if table.reason == "trigger_side_effects":  # of the source's own trigger, which the shadow would spare
             return self.repair.method == "row"
         return self.scenario.way == ROW and table.reason in ("no_key", "row_not_logged", "auto_increment")

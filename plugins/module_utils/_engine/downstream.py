@@ -25,6 +25,7 @@ import typing as t
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from .dialect import MARIADB
 from .errors import ConnectError, Refusal, ReplError, ServerError
 from .facts import Replica, ServerFacts, read_facts, read_replicas
 from .journal import Identity, Writer, left_lenient, note_strict
@@ -122,6 +123,28 @@ def ask(upstream: Session, facts: ServerFacts, replicas: t.Iterable[Replica] | N
             rules = [read_applier_rules(session, link.channel) for link in links]
             row_only += [(replica, rule) for rule in rules if rule.row_format_only or rule.checked_account]
     return Picky(tuple(row_only), tuple(safe_updates))
+
+
+def loses_generated(upstream: Session, facts: ServerFacts, replicas: t.Iterable[Replica] | None) -> bool:
+    """Whether a replica of a server, while lenient, may store NULL in a stored generated column.
+
+    MariaDB's do where they do not log what they apply: in the rows that follow one which was there already (measured on 11.8).
+    One that cannot be asked may.
+    """
+    if facts.flavor != MARIADB:
+        return False
+    for replica in replicas or ():
+        if not (replica.host and replica.port):
+            return True
+        address = replace(upstream.endpoint.at(replica.host, replica.port), connect_timeout=_SECONDS)
+        try:
+            with connect(address, f"replica below the {upstream.role}") as session:
+                known = session.variables(("log_bin", "log_slave_updates"))
+        except (ConnectError, ServerError):
+            return True
+        if set(known.values()) != {"ON"}:
+            return True
+    return False
 
 
 @contextmanager
