@@ -14,7 +14,7 @@ from integration_engine.support import image, servers
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, ReplError
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync, undo
 from sandbox import co_masters
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
@@ -93,6 +93,21 @@ def test_a_replica_that_would_lose_generated_values_is_not_written_to(tmp_path, 
         if logs == "OFF":
             assert "log_slave_updates" in str(result.message)
         assert image(below, "d") == (good if logs == "ON" else old)
+
+
+def test_a_replica_that_would_lose_generated_values_is_not_written_to_by_an_undo(tmp_path):
+    with co_masters("mariadb-10.11", "ROW") as pair:
+        columns = "id int PRIMARY KEY, v int, g int GENERATED ALWAYS AS (id MOD 7) STORED"
+        pair.a.execute(["CREATE DATABASE d", f"CREATE TABLE d.t ({columns})", "INSERT INTO d.t (id, v) VALUES (1, 1), (2, 2)"])
+        pair.wait()
+        pair.b.execute("UPDATE t SET v = 3", database="d", logged=False)
+        result = run(pair, tmp_path, "refuse")
+        assert not result.failed, result.message
+        good = image(pair.a, "d")
+        pair.add_replica(of=pair.b, name="c", options={"log_slave_updates": "OFF"})
+        with pytest.raises(Refusal, match="log_slave_updates"):
+            undo.run(servers(pair), result.undo_file, undo_dir=str(tmp_path), apply=True, downstream="idempotent")
+        assert image(pair.a, "d") == image(pair.b, "d") == good
 
 
 @pytest.mark.parametrize("method", ["shadow", "row"])

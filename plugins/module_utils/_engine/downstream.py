@@ -31,6 +31,7 @@ from .facts import Replica, ServerFacts, read_facts, read_replicas
 from .journal import Identity, Writer, left_lenient, note_strict
 from .leniency import IDEMPOTENT, Applier
 from .links import ApplierRules, Link, read_applier_rules, read_links
+from .schema import Table
 from .session import Session, connect
 from .topology import Pair, leads_to
 
@@ -145,6 +146,22 @@ def loses_generated(upstream: Session, facts: ServerFacts, replicas: t.Iterable[
         if set(known.values()) != {"ON"}:
             return True
     return False
+
+
+def refuse_losing(tables: t.Iterable[Table], found: t.Iterable[tuple[Session, ServerFacts, tuple[Replica, ...]]]) -> None:
+    """Raise Refusal ``downstream_replicas`` where one of these replicas may lose what a table has generated."""
+    for table in tables:
+        if not any(column.generated == "stored" for column in table.columns):
+            continue
+        for session, facts, replicas in found:
+            if loses_generated(session, facts, replicas):
+                raise Refusal(
+                    "downstream_replicas",
+                    f"{table.name} has stored generated columns; a replica of {session.name} that does not log what it applies"
+                    " (log_slave_updates=OFF) could store NULL there.",
+                    "Set log_slave_updates=ON there, or detach it for the time of the undo.",
+                )
+        return
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from .. import arrival, journal, present
-from ..downstream import get_real_writes, put_back, refuse_undo, refuse_unsettable
+from ..downstream import get_real_writes, put_back, refuse_losing, refuse_undo, refuse_unsettable
 from ..errors import Refusal, ReplError, Undecided
 from ..journal import Journal
 from ..newcomers import Newcomers
@@ -97,6 +97,9 @@ def run(
             undo.put_back()
         if undo.returns:  # before a journal is begun and the first of them is set
             refuse_unsettable(get_real_writes(connections.source, connections.target, pair))
+            refuse_losing(
+                [each.plan.table for each in undo.returns], get_real_writes(connections.source, connections.target, pair)
+            )
         if apply and undo.returns:
             undo.apply()
         return undo.report(apply)
