@@ -26,6 +26,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from .dialect import MARIADB
+from .endpoint import Endpoint
 from .errors import ConnectError, Refusal, ReplError, ServerError
 from .facts import Replica, ServerFacts, read_facts, read_replicas
 from .journal import Identity, Writer, left_lenient, note_strict
@@ -43,6 +44,9 @@ _OTHERWISE = "leave 'downstream' at 'refuse'"
 
 # Seconds: how long one may take to answer a question.
 _ANSWER = 60.0
+
+#: What helps against losing().
+LOG_IT = "Set log_slave_updates=ON there, or detach it meanwhile."
 
 #: A place in a server's binary log: file and bytes.
 Since = tuple[str, int]
@@ -116,8 +120,8 @@ def ask(upstream: Session, facts: ServerFacts, replicas: t.Iterable[Replica] | N
     for replica in replicas or ():
         if not (replica.host and replica.port):
             continue
-        address = replace(upstream.endpoint.at(replica.host, replica.port), connect_timeout=_SECONDS)
-        with suppress(ConnectError, ServerError), connect(address, f"replica below the {upstream.role}") as session:
+        role = f"replica below the {upstream.role}"
+        with suppress(ConnectError, ServerError), connect(_address(upstream, replica), role) as session:
             if session.variables(("sql_safe_updates",)).get("sql_safe_updates") == "ON":
                 safe_updates.append(replica)
             links = [link for link in read_links(session) if leads_to(link, facts)]
@@ -126,42 +130,38 @@ def ask(upstream: Session, facts: ServerFacts, replicas: t.Iterable[Replica] | N
     return Picky(tuple(row_only), tuple(safe_updates))
 
 
-def loses_generated(upstream: Session, facts: ServerFacts, replicas: t.Iterable[Replica] | None) -> bool:
-    """Whether a replica of a server, while lenient, may store NULL in a stored generated column.
+def losing(table: Table, found: t.Iterable[tuple[Session, ServerFacts, tuple[Replica, ...]]]) -> str:
+    """Say that one of these replicas, while lenient, may store NULL in what a table has generated; empty where none may.
 
-    MariaDB's do where they do not log what they apply: in the rows that follow one which was there already (measured on 11.8).
-    One that cannot be asked may.
+    MariaDB's do where they do not log what they apply: in the rows that follow one which was there already. Measured on 11.8
+    and not seen on 10.11; of the versions between nobody knows, so all are taken for it, and one that cannot be asked too.
     """
-    if facts.flavor != MARIADB:
-        return False
-    for replica in replicas or ():
-        if not (replica.host and replica.port):
-            return True
-        address = replace(upstream.endpoint.at(replica.host, replica.port), connect_timeout=_SECONDS)
-        try:
-            with connect(address, f"replica below the {upstream.role}") as session:
-                known = session.variables(("log_bin", "log_slave_updates"))
-        except (ConnectError, ServerError):
-            return True
-        if set(known.values()) != {"ON"}:
-            return True
-    return False
-
-
-def refuse_losing(tables: t.Iterable[Table], found: t.Iterable[tuple[Session, ServerFacts, tuple[Replica, ...]]]) -> None:
-    """Raise Refusal ``downstream_replicas`` where one of these replicas may lose what a table has generated."""
-    for table in tables:
-        if not any(column.generated == "stored" for column in table.columns):
-            continue
-        for session, facts, replicas in found:
-            if loses_generated(session, facts, replicas):
-                raise Refusal(
-                    "downstream_replicas",
-                    f"{table.name} has stored generated columns; a replica of {session.name} that does not log what it applies"
-                    " (log_slave_updates=OFF) could store NULL there.",
-                    "Set log_slave_updates=ON there, or detach it for the time of the undo.",
+    if not any(column.generated == "stored" for column in table.columns):
+        return ""
+    for upstream, facts, replicas in found:
+        for replica in replicas if facts.flavor == MARIADB else ():
+            if not _logs(upstream, replica):
+                return (
+                    f"{table.name} has stored generated columns; the replica {replica} of the {upstream.role}, which does not log"
+                    " what it applies (log_slave_updates=OFF) or could not be asked, may store NULL there."
                 )
-        return
+    return ""
+
+
+def _logs(upstream: Session, replica: Replica) -> bool:
+    """Whether a replica is known to log what it applies."""
+    if not (replica.host and replica.port):
+        return False
+    try:
+        with connect(_address(upstream, replica), f"replica below the {upstream.role}") as session:
+            return set(session.variables(("log_bin", "log_slave_updates")).values()) == {"ON"}
+    except (ConnectError, ServerError):
+        return False
+
+
+def _address(upstream: Session, replica: Replica) -> Endpoint:
+    """Where a replica says that it is, for a short question with the upstream's login."""
+    return replace(upstream.endpoint.at(replica.host, replica.port), connect_timeout=_SECONDS)
 
 
 @contextmanager

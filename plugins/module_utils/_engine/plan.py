@@ -39,13 +39,10 @@ class TablePlan:
         return Changes(rows[MISSING], rows[DIFFERENT], rows[EXTRA], len(self.adopted), self.left_alone)
 
 
-def plan_table(
-    examination: Examination, repair: Repair, rows_below: bool = False, loses_generated: t.Callable[[], bool] = lambda: False
-) -> TablePlan | None:
+def plan_table(examination: Examination, repair: Repair, rows_below: bool = False) -> TablePlan | None:
     """Plan one table's repair; None if nothing differs.
 
-    ``rows_below``: the target logs the repair as row changes for replicas of its own; ``loses_generated``: whether one of
-    them may lose what it has generated.
+    ``rows_below``: the target logs the repair as row changes for replicas of its own.
     Raises TableProblem when the table cannot be repaired safely.
     """
     table, target_table = examination.table, examination.target_table
@@ -62,13 +59,6 @@ def plan_table(
                 "downstream_replicas",
                 f"{table.name} has no key; replicas below the target would get inserted rows a second time.",
                 "Detach them for the time of the repair, or add a primary key.",
-            )
-        if rows_below and any(column.generated == "stored" for column in table.columns) and loses_generated():
-            raise TableProblem(
-                "downstream_replicas",
-                f"{table.name} has stored generated columns; a replica below the target that does not log what it applies"
-                " (log_slave_updates=OFF) could store NULL there.",
-                "Set log_slave_updates=ON there, or detach it for the time of the repair.",
             )
     recipe = recipes.choose_for(table, target_table, changes, repair.method, repair.allow_triggers)
     return TablePlan(table, changes, kept + examination.stale, recipe, adopted)

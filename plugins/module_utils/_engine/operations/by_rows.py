@@ -69,9 +69,17 @@ class ByRows:
             refuse_unlockable(self._connections.source, plan.table)
             writes = plan.table.key is None or plan.changes.rows[MISSING] + plan.changes.rows[DIFFERENT] > 0
             refuse_unstorable(self._connections.source, self._connections.target, plan.table, writes)
+            self._refuse_losing(plan)
         if plan.recipe == ROW and plan.changes:
             source, target = self._connections.source, self._connections.target
             self._sides[plan.table.name] = admit(source, target, self._pair, plan.table, target_table, self._repair.downstream)
+
+    def _refuse_losing(self, plan: TablePlan) -> None:
+        source, target, pair = self._connections.source, self._connections.target, self._pair
+        below = () if downstream.is_harmless(pair.target) else ((target, pair.target, pair.target_replicas or ()),)
+        said = downstream.losing(plan.table, downstream.get_real_writes(source, target, pair) if plan.recipe == ROW else below)
+        if said:
+            raise TableProblem("downstream_replicas", said, downstream.LOG_IT)
 
     def in_order(self, plans: t.Iterable[TablePlan]) -> list[TablePlan]:
         """Statements first, and a table after those that its triggers write: these must be equal by then."""

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import time
 import typing as t
@@ -87,10 +86,7 @@ def run(
                 )
             refuse_unknown_column(policy, [each.table for each in examined if each.table])
             rows_below = bool(pair.target_replicas) and not downstream.is_harmless(pair.target)
-            loses = functools.lru_cache(None)(
-                lambda: downstream.loses_generated(connections.target, pair.target, pair.target_replicas)
-            )
-            plans, tables = _plan(examined, repair, rows_below, loses, by_rows)
+            plans, tables = _plan(examined, repair, rows_below, by_rows)
             report = SyncReport(
                 in_sync=all_identical(tables),
                 verified=apply and all_identical(tables),
@@ -130,7 +126,7 @@ def _examine_plan(this: Run, sample_rows: int, plan_file: str) -> tuple[Examinat
 
 
 def _plan(
-    examined: t.Sequence[Examination], repair: Repair, rows_below: bool, loses: t.Callable[[], bool], by_rows: ByRows
+    examined: t.Sequence[Examination], repair: Repair, rows_below: bool, by_rows: ByRows
 ) -> tuple[tuple[TablePlan, ...], tuple[TableReport, ...]]:
     """Plan every table; one that cannot be repaired safely becomes an error, its counts kept."""
     plans: list[TablePlan] = []
@@ -138,7 +134,7 @@ def _plan(
     for examination in examined:
         report = examination.report
         try:
-            plan = plan_table(examination, repair, rows_below, loses)
+            plan = plan_table(examination, repair, rows_below)
             if plan and examination.target_table:
                 by_rows.admit(plan, examination.target_table)
         except TableProblem as exc:

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from .. import arrival, journal, present
-from ..downstream import get_real_writes, put_back, refuse_losing, refuse_undo, refuse_unsettable
+from ..downstream import LOG_IT, get_real_writes, losing, put_back, refuse_undo, refuse_unsettable
 from ..errors import Refusal, ReplError, Undecided
 from ..journal import Journal
 from ..newcomers import Newcomers
@@ -96,10 +96,10 @@ def run(
         if apply:
             undo.put_back()
         if undo.returns:  # before a journal is begun and the first of them is set
-            refuse_unsettable(get_real_writes(connections.source, connections.target, pair))
-            refuse_losing(
-                [each.plan.table for each in undo.returns], get_real_writes(connections.source, connections.target, pair)
-            )
+            written_to = tuple(get_real_writes(connections.source, connections.target, pair))
+            refuse_unsettable(written_to)
+            for said in filter(None, (losing(each.plan.table, written_to) for each in undo.returns)):
+                raise Refusal("downstream_replicas", said, LOG_IT)
         if apply and undo.returns:
             undo.apply()
         return undo.report(apply)
