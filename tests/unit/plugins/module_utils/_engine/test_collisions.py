@@ -51,3 +51,16 @@ def test_a_rows_own_copy_is_never_looked_for_among_the_planned_ones():
     assert looked_up(target, [row[:1] for row in ROWS]) == ({}, [])
     conditions = " ".join(target.asked[1:])
     assert all(f"(`u` = {5000 + number} AND NOT (`id` IN ({number})))" in conditions for number in range(1000))
+
+
+def test_a_row_that_may_go_is_deleted_only_as_long_as_it_is_in_the_way():
+    """An earlier batch may have put it right meanwhile, which the target has not applied yet."""
+
+    class Answering(Target):
+        def rows(self, sql):
+            super().rows(sql)
+            return [(b"0", b"7")] if sql.startswith("SELECT 0, ") else [(b"7",)]
+
+    target = Answering(has_values=True)
+    found = collisions.Collisions(target, target, TABLE, [(b"7",)]).find_all(ROWS[:1])
+    assert found == ({}, {0: [(b"7",)]}, {0: "((`id` IN (7)) AND `u` = 5000 AND NOT (`id` IN (0)))"})
