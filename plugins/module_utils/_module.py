@@ -77,7 +77,7 @@ def run_module(module: AnsibleModule, operation: Operation, failure: Failure = r
 def error_result(error: ReplError) -> dict[str, t.Any]:
     """Give the result of an operation that was refused or broke off."""
     result = {
-        "msg": f"{error.message} {error.remedy}".strip(),
+        "msg": error.text,
         "code": error.code,
         "remedy": error.remedy,
     }

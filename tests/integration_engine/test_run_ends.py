@@ -41,7 +41,7 @@ def drift(pair, database):
     return image(pair.a, database), image(pair.b, database)
 
 
-@pytest.mark.parametrize("questions", [40, 90, 130])
+@pytest.mark.parametrize("questions", [40, 82, 85, 90, 130])
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_an_account_that_may_ask_no_more(pairs, fresh_database, tmp_path, flavor, questions):
     """Wherever its limit strikes: the result says what helps, the source is as it was, and the next run converges."""

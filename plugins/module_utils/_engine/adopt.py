@@ -332,7 +332,7 @@ class _Run:
             except (LostConnection, LockConflict, AccessDenied):
                 raise
             except ServerError as exc:
-                bad[change.key] = _TOLD.get(exc.errno, (_OTHERWISE[0], f"was not taken by the source: {exc.message}"))
+                bad[change.key] = _TOLD.get(exc.errno, (_OTHERWISE[0], f"was not taken by the source: {exc.text.rstrip('.')}"))
         if bad:
             return bad
         now = read_rows(source, table, [_new_key(table, change) for change in part])

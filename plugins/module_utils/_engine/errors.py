@@ -24,8 +24,13 @@ class ReplError(Exception):
         self.message = message
         self.remedy = remedy
 
+    @property
+    def text(self) -> str:
+        """What was found and what to do about it: what a user is told."""
+        return f"{self.message} {self.remedy}".strip()
+
     def __str__(self) -> str:
-        return f"{self.message} {self.remedy}".strip() + f" [{self.code}]"
+        return f"{self.text} [{self.code}]"
 
 
 class UsageError(ReplError):

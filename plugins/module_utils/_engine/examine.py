@@ -193,8 +193,7 @@ _LEFT_OUT = frozenset({"view", "sequence"})
 
 
 def _problem(selected: Selected, status: str, problem: ReplError) -> TableReport:
-    message = f"{problem.message} {problem.remedy}".strip()
-    return TableReport(selected.name.database, selected.name.table, status, problem.code, message)
+    return TableReport(selected.name.database, selected.name.table, status, problem.code, problem.text)
 
 
 def _comparable(selected: Selected, ignored: frozenset[str]) -> tuple[Table, Table]:

@@ -122,5 +122,4 @@ def _refuse_untold(planned: PlannedTable, table: Table) -> None:
 
 
 def _problem(planned: PlannedTable, status: str, problem: ReplError) -> TableReport:
-    message = f"{problem.message} {problem.remedy}".strip()
-    return TableReport(planned.name.database, planned.name.table, status, problem.code, message)
+    return TableReport(planned.name.database, planned.name.table, status, problem.code, problem.text)

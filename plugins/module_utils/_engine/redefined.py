@@ -53,7 +53,7 @@ class Examinations:
         try:
             ours, theirs = at_once(self._source, self._target, lambda session: read_tables(session, databases, names))
         except ReplError as exc:
-            self._settled += [_without_verdict(each, ERROR, exc.code, exc.message) for each in self._fresh]
+            self._settled += [_without_verdict(each, ERROR, exc.code, exc.text) for each in self._fresh]
         else:
             self._settled += [_altered(each) if _is_altered(each, ours, theirs) else each for each in self._fresh]
         self._fresh = []

@@ -68,7 +68,7 @@ class Refusals:
 
     def refuse(self, table: Table, changes: t.Iterable[Difference], problem: ReplError) -> None:
         """These rows of a table, for one reason."""
-        why = problem.code, _why(problem)
+        why = problem.code, problem.text
         self.add(refused(table, change.key, *why) for change in changes)
 
 
@@ -110,7 +110,7 @@ class Takeback:
             try:
                 table, theirs = self._usable(described)
             except TableProblem as exc:
-                name, why = str(described.name), (exc.code, _why(exc))
+                name, why = str(described.name), (exc.code, exc.text)
                 self.refusals.add(RefusedRow(name, _shown(entry), *why) for entry in self._old.entries(described))
                 continue
             self._counter = read_counter(self._source, table)
@@ -206,10 +206,6 @@ def _definitions(session: Session, names: t.Iterable[TableName]) -> t.Iterator[t
             raise
         except ServerError:
             continue  # gone, or not to be seen; that is said where its rows are
-
-
-def _why(problem: ReplError) -> str:
-    return f"{problem.message} {problem.remedy}".strip()
 
 
 def _bytes(entry: Entry) -> int:

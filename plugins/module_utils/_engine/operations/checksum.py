@@ -132,5 +132,4 @@ def _filtered(selected: Selected, filtered: str) -> TableReport:
 
 
 def _undecided(selected: Selected, problem: Undecided) -> TableReport:
-    message = f"{problem.message} {problem.remedy}".strip()
-    return TableReport(selected.name.database, selected.name.table, UNDECIDED, problem.code, message)
+    return TableReport(selected.name.database, selected.name.table, UNDECIDED, problem.code, problem.text)

@@ -181,7 +181,7 @@ def _diff(plans: t.Sequence[TablePlan], source: str, target: str) -> tuple[DiffB
 
 def _failed(report: TableReport, problem: ReplError) -> TableReport:
     status = UNDECIDED if isinstance(problem, Undecided) else ERROR
-    return replace(report, status=status, reason=problem.code, message=f"{problem.message} {problem.remedy}".strip())
+    return replace(report, status=status, reason=problem.code, message=problem.text)
 
 
 def _with_problems(report: SyncReport) -> SyncReport:
