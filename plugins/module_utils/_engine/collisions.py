@@ -131,11 +131,9 @@ class Collisions:
         leaving: dict[int, list[Row]] = defaultdict(list)
         conditions: dict[int, list[str]] = defaultdict(list)
         for key in self.keys if rows else ():
-            # No statement on the shadow can name a virtual column: it has none.
-            is_stored = all(self._columns[name].is_stored for name in key.columns)
             for place, holder, may_go, condition in self._find(key, rows):
                 (leaving if may_go else staying)[place].append(holder)
-                if may_go and is_stored:
+                if may_go:
                     conditions[place].append(f"(({self._space.any_of([holder])}) AND {condition})")
         return InTheWay(staying, leaving, {place: " OR ".join(some) for place, some in conditions.items()})
 

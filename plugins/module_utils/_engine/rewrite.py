@@ -100,9 +100,9 @@ def deletes(table: Table, keys: t.Iterable[Row], packet: int) -> t.Iterator[str]
 
 
 def deletes_of(table: Table, conditions: t.Iterable[str], packet: int) -> t.Iterator[str]:
-    """DELETE statements for the rows of conditions on stored columns; ``packet`` and errors as for replaces()."""
+    """DELETE statements for the rows of conditions; ``packet`` and errors as for replaces()."""
     head = f"DELETE FROM {sqltext.quote_name(table.name.table)} WHERE ("
-    return _bounded(table, head, conditions, " OR ", f"){_zone(table.stored_columns)}", packet)
+    return _bounded(table, head, conditions, " OR ", f"){_zone(table.columns)}", packet)
 
 
 def preview(table: Table, changes: t.Iterable[Difference], limit: int, recipe: Recipe = PLAIN) -> tuple[str, ...]:

@@ -197,12 +197,12 @@ _NUMBERS = frozenset({codec.Kind.NUMBER, codec.Kind.FLOAT, codec.Kind.ORDINAL})
 
 
 def _definition(table: Table) -> str:
-    """All stored columns, without any key: nothing may let an optimizer see that no row can match and log nothing."""
+    """All columns that statements name, without any key: no optimizer may see that no row can match, and log nothing."""
     unique = {name for key in table.unique_keys for name in key.columns}
-    roomy = len(table.stored_columns) <= _ROOMY_COLUMNS
-    columns = ", ".join(
-        f"{column.sql} {_shadow_type(column, column.name in unique, roomy)} NULL" for column in table.stored_columns
-    )
+    # A virtual one is given no value, but rows in the way are found by it.
+    named = [column for column in table.columns if column.is_stored or column.name in unique]
+    roomy = len(named) <= _ROOMY_COLUMNS
+    columns = ", ".join(f"{column.sql} {_shadow_type(column, column.name in unique, roomy)} NULL" for column in named)
     return f"({columns}) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4"
 
 
