@@ -231,6 +231,25 @@ def test_a_table_without_a_key_goes_no_further(tmp_path, flavor):
         assert image(replica, "d") == good
 
 
+@pytest.mark.parametrize("batch", [0, 2])
+def test_one_that_would_lose_generated_values_is_not_made_lenient(tmp_path, batch):
+    """As one that was there from the start: test_downstream."""
+    columns = "id int PRIMARY KEY, v varchar(9), g int GENERATED ALWAYS AS (id MOD 7) STORED"
+    rows = f"INSERT INTO d.t (id, v) VALUES {ROWS}"
+    with co_masters("mariadb-11.8", "ROW") as pair:
+        replica = pair.add_replica(of=pair.b, name="c", options={"log_slave_updates": "OFF"})
+        pair.a.execute(["CREATE DATABASE d", f"CREATE TABLE d.t ({columns})", rows])
+        pair.wait()
+        good = image(pair.a, "d")
+        detach(replica, pair.b)
+        pair.b.execute("DELETE FROM t WHERE id > 4", database="d", logged=False)
+        result = run(pair, tmp_path, "idempotent", at_batch(batch, lambda: join(replica, pair.b)))
+        assert result.failed
+        assert "log_slave_updates=ON" in result.message
+        assert result.changes.total == batch
+        assert image(pair.a, "d") == image(replica, "d") == good
+
+
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_one_that_had_stopped_for_a_reason_of_its_own_is_not_started(tmp_path, flavor):
     with lonely(flavor) as (pair, replica, upstream, _good):

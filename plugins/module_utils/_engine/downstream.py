@@ -136,7 +136,7 @@ def losing(table: Table, found: t.Iterable[tuple[Session, ServerFacts, tuple[Rep
     MariaDB's do where they do not log what they apply: in the rows that follow one which was there already. Measured on 11.8
     and not seen on 10.11; of the versions between nobody knows, so all are taken for it, and one that cannot be asked too.
     """
-    if not any(column.generated == "stored" for column in table.columns):
+    if not table.stores_generated:
         return ""
     for upstream, facts, replicas in found:
         for replica in replicas if facts.flavor == MARIADB else ():

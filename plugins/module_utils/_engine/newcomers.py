@@ -15,11 +15,11 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .downstream import Since, ask, is_harmless
+from .downstream import LOG_IT, Since, ask, is_harmless, losing
 from .errors import Refusal, ReplError, ServerError, TableProblem
 from .facts import Replica, ServerFacts, binlog_position, read_replicas
 from .leniency import IDEMPOTENT, STRICT, Applier
-from .schema import Table
+from .schema import Table, TableName
 from .session import Session
 from .topology import Pair, besides
 
@@ -95,7 +95,9 @@ class Newcomers:
         self._idempotent = downstream == "idempotent"
         self._relax = relax
         self._refused: ReplError | None = None
-        self._let_in: list[str] = []
+        self._let_in: list[tuple[Session, ServerFacts, tuple[Replica, ...]]] = []
+        # What has been written, if one that comes may lose values of it.
+        self._generated: dict[TableName, Table] = {}
         logs, rows = pair.target.log_replica_updates, real_writes or not is_harmless(pair.target)
         forwards = statements and pair.target.binlog_format.upper() != "ROW"
         connected = bool(pair.reverse and pair.reverse.io_running)
@@ -116,12 +118,18 @@ class Newcomers:
         self._look()
         if self._let_in and not (table.key and as_rows):
             why = "is put back by logged statements, at which a replica may stop" if table.key else "has no key"
+            names = _names(replica for _session, _facts, came in self._let_in for replica in came)
             raise TableProblem(
                 "downstream_replicas",
-                f"{table.name} {why}. Replicas have come since the run began ({', '.join(self._let_in)}); they would get rows of"
+                f"{table.name} {why}. Replicas have come since the run began ({names}); they would get rows of"
                 " it a second time, and may have got some.",
                 "Run again." if table.key else "Detach them for the time of the repair, or add a primary key.",
             )
+        said = losing(table, self._let_in)
+        if said:
+            raise TableProblem("downstream_replicas", f"{said} It has come since the run began.", LOG_IT)
+        if table.stores_generated:
+            self._generated[table.name] = table
 
     def at_the_end(self) -> tuple[str, ...]:
         """Account for those that have come since the last batch; what there is to say of them."""
@@ -154,8 +162,9 @@ class Newcomers:
         if side.rows and not self._idempotent:
             raise self._may_stop(side, came)
         if side.rows:
+            self._refuse_losing(side, came)
             self._welcome(side, came)
-            self._let_in += map(str, came)
+            self._let_in.append((side.session, side.facts, came))
 
     def _refuse_picky(self, side: _Side, came: tuple[Replica, ...]) -> None:
         """As hazards.py has it of those that were there at the start."""
@@ -181,6 +190,15 @@ class Newcomers:
                     " logged as statements, which would stop them.",
                     f"Detach them for the time of the repair, or run there: {remedy}. Then run again.",
                 )
+
+    def _refuse_losing(self, side: _Side, came: tuple[Replica, ...]) -> None:
+        """What was written of a table before is still to come to them."""
+        for said in filter(None, (losing(table, [(side.session, side.facts, came)]) for table in self._generated.values())):
+            raise Refusal(
+                "downstream_replicas",
+                f"{said} It has come since the run began, and gets what was written already.",
+                f"{LOG_IT} {_mending(side.session)}",
+            )
 
     def _may_stop(self, side: _Side, came: tuple[Replica, ...]) -> Refusal:
         return Refusal(

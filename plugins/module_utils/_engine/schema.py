@@ -141,6 +141,11 @@ class Table:
         stored = tuple(column for column in self.columns if column.is_stored)
         return stored if len(stored) < len(self.columns) else self.columns
 
+    @property
+    def stores_generated(self) -> bool:
+        """Whether there are values in its rows that the server itself has reckoned."""
+        return any(column.generated == "stored" for column in self.columns)
+
     @cached_property
     def key(self) -> Key | None:
         """The key that tells rows apart: the primary one, else the first unique one without NULLs."""

@@ -18,7 +18,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.links 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.newcomers import Newcomers
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.topology import Pair
 
-KEYED, LOOSE = (SimpleNamespace(key=key, name="d.t") for key in ("PRIMARY", None))
+KEYED, LOOSE = (SimpleNamespace(key=key, name="d.t", stores_generated=False) for key in ("PRIMARY", None))
 NEW = Replica(9, "db9", 3306, None)
 NAMELESS = Replica(None, "10.0.0.9", 0)
 
