@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
+import tempfile
 import time
 
 from sandbox import FLAVORS, PackageUnavailable, SandboxError
@@ -29,6 +31,7 @@ def main() -> int:
     """Measure what is asked for; return the exit code (1: nothing could be measured)."""
     arguments = _parser().parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ.setdefault("TMPDIR", tempfile.gettempdir())  # on a disk, as a server's data are
     scale = Scale(arguments.quick, arguments.rounds or (2 if arguments.quick else 3))
     wanted = arguments.only or list(_SCENES)
     flavors = arguments.flavor or list(_FLAVORS)

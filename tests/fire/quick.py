@@ -7,11 +7,8 @@
 from __future__ import annotations
 
 import gc
-import os
 import random
-import shutil
 import signal
-import ssl
 import struct
 import subprocess
 import tempfile
@@ -24,25 +21,18 @@ from typing import Any
 from pymysql import connections, err
 from pymysql.protocol import FieldDescriptorPacket
 
+from sandbox import temporary
+
 
 def hurry() -> None:
     """Make this process quick. For `python -m fire` alone: it changes the driver for good."""
-    # Each connection would read the system's certificates (40 ms); the sandbox's servers sign their own.
-    ssl.SSLContext.load_default_certs = lambda *unused: None  # type: ignore[method-assign]
     # SHOW REPLICA STATUS has sixty columns, always the same: their descriptions are most of what the driver parses.
     _result._get_descriptions = _descriptions
     _result._read_row_from_packet = _row
     if hasattr(gc, "freeze"):  # PyPy collects in its own way
         gc.freeze()
         gc.set_threshold(50_000)
-    _stay_in_memory()
-
-
-def _stay_in_memory() -> None:
-    """Servers get a file system in memory, where nothing waits for a disk; a killed server loses no more than on disk."""
-    memory = "/dev/shm"
-    if "TMPDIR" not in os.environ and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 6 << 30:
-        tempfile.tempdir = memory
+    tempfile.tempdir = str(temporary())
 
 
 @contextmanager

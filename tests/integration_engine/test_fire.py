@@ -20,7 +20,6 @@ FLAVORS = ("mariadb-10.11", "mysql-9", "mariadb-11.8")
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_no_law_breaks_in_random_scenarios(pairs, flavor, monkeypatch):
     """Replay one with: make fire T='--server FLAVOR --mild --count 1 --seed SEED'."""
-    monkeypatch.setattr("ssl.SSLContext.load_default_certs", lambda *unused: None)
     plain = flavor != FLAVORS[0]  # by sockets, without TLS: quicker
     monkeypatch.setattr("pymysql.connections.SSL_ENABLED", not plain)
     stage, tally = Stage(pairs(flavor), plain), Tally()
@@ -36,9 +35,8 @@ def test_no_law_breaks_in_random_scenarios(pairs, flavor, monkeypatch):
 
 
 @pytest.mark.parametrize("flavor", FLAVORS[:2])
-def test_no_law_breaks_under_faults(pairs, flavor, monkeypatch):
+def test_no_law_breaks_under_faults(pairs, flavor):
     """Replay one with: make fire T='--faults --server FLAVOR --count 1 --seed SEED'."""
-    monkeypatch.setattr("ssl.SSLContext.load_default_certs", lambda *unused: None)
     stage, tally, hit = Stage(pairs(flavor)), Tally(), Counter()
     problems = {}
     for trial in (struck.make(seed, roomy=True) for seed in range(2000, 2025)):
@@ -53,12 +51,11 @@ def test_no_law_breaks_under_faults(pairs, flavor, monkeypatch):
 
 
 @pytest.mark.parametrize("flavor", FLAVORS[:2])
-def test_no_law_breaks_with_replicas_below_and_little_room(flavor, monkeypatch):
+def test_no_law_breaks_with_replicas_below_and_little_room(flavor):
     """Replicas of both servers; then their temporary space runs full (where nothing may be mounted: on MariaDB alone).
 
     Replay one with: make fire T='--server FLAVOR --mild --below ab --count 1 --seed SEED'.
     """
-    monkeypatch.setattr("ssl.SSLContext.load_default_certs", lambda *unused: None)
     with climate.start(flavor, replace(climate.MILD, below="ab", cramped=True)) as pair:
         stage, tally, hit = Stage(pair, passing=True), Tally(), Counter()
         problems = {seed: laws.attempt(stage, scenario.make(seed, flavor), tally) for seed in range(1100, 1108)}

@@ -20,6 +20,7 @@ from .apt import PackageUnavailable
 from .errors import ReplicationBroken, ReplicationTimeout, SandboxError, ServerFailed
 from .link import Link
 from .packages import FLAVORS
+from .process import temporary
 from .server import Server
 from .template import REPL_PASSWORD, REPL_USER, ROOT_PASSWORD
 from .topology import Topology, chain, co_masters, two_makes
@@ -39,5 +40,6 @@ __all__ = [
     "Topology",
     "chain",
     "co_masters",
+    "temporary",
     "two_makes",
 ]

@@ -35,6 +35,10 @@ _PORTS = range(15000, 32000)
 """Below the range of outgoing connections, so that nobody takes the port of a stopped server."""
 _LONGEST_FOLDER = 107 - len("/mysqld.sock.lock")
 
+_MEMORY = Path("/dev/shm")
+_ROOM = 6 << 30
+"""Bytes free there for it to be used: what many servers take, several runs beside each other."""
+
 _children: list[subprocess.Popen[bytes]] = []
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox-spawner")
 _lock = threading.Lock()
@@ -80,7 +84,7 @@ def free_port() -> int:
 
 
 def new_folder(name: str) -> Path:
-    """Make an empty folder for one server, below this process's run folder in TMPDIR."""
+    """Make an empty folder for one server, below this process's run folder."""
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=_our_run_folder()))
     if len(str(folder)) > _LONGEST_FOLDER:
         raise SandboxError(
@@ -88,6 +92,16 @@ def new_folder(name: str) -> Path:
             "set TMPDIR to a folder with a shorter name, as /tmp"
         )
     return folder
+
+
+def temporary() -> Path:
+    """Where run folders are: in memory where there is room, so that no server waits for a disk; TMPDIR has precedence.
+
+    A server that is killed loses no more there than on a disk.
+    """
+    if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
+        return _MEMORY
+    return Path(tempfile.gettempdir())
 
 
 def _our_run_folder() -> Path:
@@ -100,13 +114,13 @@ def _our_run_folder() -> Path:
 
 
 def _claim_run_folder() -> Path:
-    temporary = Path(tempfile.gettempdir())
-    with open(temporary / f"{_PREFIX}{os.getuid()}.lock", "w", encoding="utf-8") as all_runs:
+    place = temporary()
+    with open(place / f"{_PREFIX}{os.getuid()}.lock", "w", encoding="utf-8") as all_runs:
         fcntl.flock(all_runs, fcntl.LOCK_EX)
-        for folder in temporary.glob(f"{_PREFIX}*/"):
+        for folder in place.glob(f"{_PREFIX}*/"):
             if folder.is_dir() and folder.stat().st_uid == os.getuid() and not _is_held(folder):
                 shutil.rmtree(folder, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
         owner = os.open(folder / "owner", os.O_RDWR | os.O_CREAT)  # never closed: it is our claim
         fcntl.flock(owner, fcntl.LOCK_EX)
         os.write(owner, f"{os.getpid()}\n".encode())

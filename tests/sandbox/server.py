@@ -188,7 +188,8 @@ class Server:
         for TCP), the password is root's unless given; an answer is waited for 600 s unless
         *read_timeout* says otherwise.
         """
-        where = {"port": self.port} if "host" in more else {"unix_socket": self.socket}
+        # Nobody listens on a socket, and to be ready for TLS takes longer than most questions.
+        where = {"port": self.port} if "host" in more else {"unix_socket": self.socket, "ssl_disabled": True}
         bounds = {
             "connect_timeout": 10,
             "read_timeout": 600,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from .errors import ACCOUNT_LIMIT, ConnectError
 
@@ -60,13 +61,15 @@ class Endpoint:
         return replace(self, host=host, port=port, unix_socket=None)
 
 
+@lru_cache(maxsize=4)
 def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
     """Build what TLS must prove for an endpoint that demands it.
 
     With ``ca_cert`` the server's certificate must come from it, with ``check_hostname`` alone from one that the system
     trusts; the name is checked too, unless that is switched off or the server is reached by its socket. Without either
     (``check_hostname`` off, or a client certificate alone) the connection is encrypted, to whomever.
-    Raises OSError (ssl.SSLError) for files that cannot be used.
+    Made once for all sessions of a run: to read what the system trusts takes longer than to connect. Raises OSError
+    (ssl.SSLError) for files that cannot be used.
     """
     for path in filter(None, (endpoint.ca_cert, endpoint.client_cert, endpoint.client_key)):
         # The ssl module's own error does not say which file it is.

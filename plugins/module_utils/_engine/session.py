@@ -252,13 +252,11 @@ class Session:
     def records(self, sql: str) -> list[dict[str, str | None]]:
         """Run a query on metadata and return its rows as text by column name. Raises ServerError."""
         with self._errors():
-            self._connection.query(sql)
-            result = self._connection._result
-            names = [column[0] for column in result.description or ()]
-            return [
-                {name: None if value is None else value.decode("utf-8", "replace") for name, value in zip(names, row)}
-                for row in result.rows or ()
-            ]
+            found = wire.records(self._connection, sql)
+        return [
+            {name: None if value is None else value.decode("utf-8", "replace") for name, value in record.items()}
+            for record in found
+        ]
 
     def record(self, sql: str) -> dict[str, str | None]:
         """Return the first row of a metadata query, or an empty dict. Raises ServerError."""

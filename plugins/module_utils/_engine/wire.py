@@ -11,6 +11,7 @@ https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_respon
 
 from __future__ import annotations
 
+import functools
 import socket
 import struct
 import typing as t
@@ -80,6 +81,19 @@ def query(connection: t.Any, sql: str) -> list[Row]:
     return rows
 
 
+def records(connection: t.Any, sql: str) -> list[dict[str, bytes | None]]:
+    """Like query(), each row by the names of its columns."""
+    rows: list[Row] = []
+    send(connection, sql)
+    width = _columns(connection)
+    if not width:
+        return []
+    with _Reading(connection, width, keep=False) as reading:
+        reading.packets(lambda packet: rows.append(_values(packet, width)))
+    names = [_name(description) for description in reading.descriptions]
+    return [dict(zip(names, row)) for row in rows]
+
+
 def send(connection: t.Any, sql: str) -> None:
     """Let the server begin with a statement. Its result must be received before anything else is done with the connection."""
     connection._execute_command(COMMAND.COM_QUERY, sql.encode(connection.encoding))
@@ -105,7 +119,7 @@ def receive(connection: t.Any, known: Answer | None = None) -> Answer:
 def _columns(connection: t.Any) -> int:
     """Begin to receive a result: how many columns it has, 0 if there is none. All of it must be read then.
 
-    The driver would take the descriptions of the columns apart, which nobody asks for, at 8 µs each.
+    The driver would take the descriptions of the columns apart, of which nobody asks for more than the names, at 8 µs each.
     """
     first = connection._read_packet()
     if first.is_ok_packet():
@@ -126,6 +140,8 @@ class _Reading:
         self._keep = keep
         #: All that has been read, in pieces, if it is kept.
         self.came: list[bytes] = []
+        #: The packets that describe the columns.
+        self.descriptions: list[bytes] = []
         self._replayed = 0
 
     def __enter__(self) -> _Reading:
@@ -137,7 +153,7 @@ class _Reading:
 
     def packets(self, take: _Taker) -> None:
         """Hand on the packets of all rows, those too that is_again() has read."""
-        _read(self._connection, self._width, take, self._next)
+        self.descriptions = _read(self._connection, self._width, take, self._next)
 
     def is_again(self, known: bytes) -> bool:
         """Whether the result is this one, to its end. Reads no more than is the same, and what tells that it is not."""
@@ -166,7 +182,8 @@ class _Reading:
         return self.came[self._replayed - 1]
 
 
-def _read(connection: t.Any, width: int, take: _Taker, read: t.Callable[[int], bytes]) -> None:
+def _read(connection: t.Any, width: int, take: _Taker, read: t.Callable[[int], bytes]) -> list[bytes]:
+    """Read a result; returns the packets that describe its columns."""
     number = connection._next_seq_id
     data, place = b"", 0
     descriptions: list[bytes] = []
@@ -203,6 +220,23 @@ def _read(connection: t.Any, width: int, take: _Taker, read: t.Callable[[int], b
     if place != len(data):
         raise _lost("more came than one result")
     connection._next_seq_id = number
+    return descriptions
+
+
+@functools.lru_cache(maxsize=500)  # what a fence asks for again and again has sixty columns
+def _name(description: bytes) -> str:
+    """The name of a column: the fifth value, each behind its length.
+
+    https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_response_text_resultset_column_definition.html
+    """
+    start = end = 0
+    for _value in range(5):  # catalog, database, table, the table's own name, this
+        length, start = description[end], end + 1
+        if length > _NULL:
+            more = _LENGTHS[length]
+            length, start = int.from_bytes(description[start : start + more], "little"), start + more
+        end = start + length
+    return description[start:end].decode("utf-8", "replace")
 
 
 def _values(packet: bytes, width: int) -> Row:

@@ -59,11 +59,18 @@ class Slow(io.BytesIO):
         return self.read(min(size, self.most))
 
 
+def description(name):
+    """What a server says of a column."""
+    return b"".join(map(value, (b"def", b"db", b"t" * 300, b"t", name, b"original"))) + b"\x0c" + bytes(12)
+
+
 class Connection:
     encoding = "utf8"
 
     def __init__(self, sent, width, most=1 << 30):
-        described = packets(*[b"\3defwhatever"] * width, END, first=5 - width - 1) if width else b""
+        names = [b"a" * 251, "gr\u00f6\u00dfe".encode(), b""][:width]
+        names += [b"c%d" % number for number in range(len(names), width)]
+        described = packets(*map(description, names), END, first=5 - width - 1) if width else b""
         self._rfile = Slow(described + sent, most)
         self._next_seq_id = (5 - width - 1) % 256
         self._first = bytes([width]) + (b"" if width else bytes(6))
@@ -91,6 +98,15 @@ def test_all_values_in_pieces_of_any_size(most):
     connection = Connection(packets(*rows_of(*ROWS), END), 3, most)
     assert wire.query(connection, "SELECT") == ROWS
     assert (connection.closed, connection._next_seq_id) == (False, 9)
+
+
+def test_rows_by_the_names_of_their_columns():
+    names = ("a" * 251, "gr\u00f6\u00dfe", "")
+    found = wire.records(Connection(packets(*rows_of(*ROWS), END), 3, 1000), "SELECT")
+    assert [list(record) for record in found] == [list(names)] * 3
+    assert [tuple(record.values()) for record in found] == ROWS
+    assert wire.records(Connection(packets(END), 3), "SELECT") == []
+    assert wire.records(Connection(b"", 0), "SELECT") == []
 
 
 def test_answers_are_equal_when_every_byte_is():
