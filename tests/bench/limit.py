@@ -56,9 +56,12 @@ def full_scan(pair: Topology, database: str) -> float:
 _ROWS_AT_ONCE = 500
 
 
-def bare_loop(pair: Topology, database: str, table_name: str) -> float:
-    """Seconds until `b`, whose table is empty, has all rows of `a` and has applied them; needs a key of one column."""
-    started = time.monotonic()
+def bare_loop(pair: Topology, database: str, table_name: str, pace: int | None = None) -> float:
+    """Seconds until `b`, whose table is empty, has all rows of `a` and has applied them; needs a key of one column.
+
+    *pace*: rows a second, at most.
+    """
+    started, done = time.monotonic(), 0
     with _session(pair.a, "source") as lock, _session(pair.a, "source") as log:
         (found,) = select(lock, log, Selection(tables=(f"{database}.{table_name}",)))
         table = found.source
@@ -83,6 +86,9 @@ def bare_loop(pair: Topology, database: str, table_name: str) -> float:
                 lock.commit()
                 if not rows:
                     break
+                done += len(rows)
+                if pace:
+                    time.sleep(max(0.0, done / pace - (time.monotonic() - started)))
     pair.wait(600)
     return time.monotonic() - started
 

@@ -38,6 +38,9 @@ PT_PLAIN = "pt-table-sync"
 PT_CHECKSUM = TOOLKIT
 PT_REPLICATE = "pt-table-sync --replicate"
 BARE = "bare loop of REPLACE"
+#: Rows a second that a refill is asked for, its check included.
+REFILLED = 20_000
+PACED = f"{BARE}, {REFILLED:,} rows/s"
 
 _UNBOUNDED = {"max_changes": 10**9, "max_deletes": 10**9}
 
@@ -341,9 +344,9 @@ def bulk(on: Stage) -> Refilled:
             on.pair.wait(600)
             return sample
 
-        def bare() -> Sample:
+        def bare(pace: int | None = None) -> Sample:
             lose()
-            return Sample(bare_loop(on.pair, DATABASE, "t"))
+            return Sample(bare_loop(on.pair, DATABASE, "t", pace))
 
         contenders = {BARE: bare, SYNC: refill}
         rounds = in_turn(contenders, on.scale.repair_rounds, on.processes)
@@ -355,7 +358,7 @@ def bulk(on: Stage) -> Refilled:
             return Sample(on.scale.writing_seconds)
 
         for latencies, first in ((written.usual, False), (written.first, True)):
-            for name, contender in {ALONE: rest, **contenders}.items():
+            for name, contender in {ALONE: rest, **contenders, PACED: lambda: bare(REFILLED)}.items():
                 _refill_beside(on, dataset, name, contender, latencies, first)
         return Refilled(dataset.rows, rounds, written)
 

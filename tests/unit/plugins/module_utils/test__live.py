@@ -41,7 +41,7 @@ def started(tmp_path: Path) -> t.Iterator[t.Callable[..., tuple[live.Watch, Path
 
 
 def until(true: t.Callable[[], t.Any]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -69,7 +69,7 @@ def test_what_the_operation_tells_is_in_a_file_that_is_always_whole(started: t.A
     until((folder / "progress").exists)
     said = json.loads((folder / "progress").read_text())
     assert (said["stage"], said["table"], said["rows"]) == ("compare", "shop.a", 7)
-    assert said["seconds"] < 5
+    assert said["seconds"] < 60
 
 
 def test_it_goes_on_while_signs_of_life_come_and_ends_when_they_cease(started: t.Any) -> None:
