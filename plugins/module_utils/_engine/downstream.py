@@ -52,20 +52,28 @@ LOG_IT = "Set log_slave_updates=ON there, or detach it meanwhile."
 Since = tuple[str, int]
 
 
+class Upstream(t.NamedTuple):
+    """A server, and replicas below it that are none of the pair's two."""
+
+    session: Session
+    facts: ServerFacts
+    replicas: tuple[Replica, ...]
+
+
 def is_harmless(target: ServerFacts) -> bool:
     """Whether replicas below the target cannot be broken by a repair."""
     return not target.log_replica_updates or target.binlog_format.upper() == "STATEMENT"
 
 
-def get_real_writes(source: Session, target: Session, pair: Pair) -> t.Iterator[tuple[Session, ServerFacts, tuple[Replica, ...]]]:
-    """Servers with replicas besides the pair's own two that get what is written to a real table of the source, with these.
+def get_real_writes(source: Session, target: Session, pair: Pair) -> t.Iterator[Upstream]:
+    """Servers with replicas besides the pair's own two that get what is written to a real table of the source.
 
     None: such a write reaches the target alone.
     """
     if pair.target_replicas and pair.target.log_replica_updates:
-        yield target, pair.target, pair.target_replicas
+        yield Upstream(target, pair.target, pair.target_replicas)
     if pair.source_replicas:
-        yield source, pair.source, pair.source_replicas
+        yield Upstream(source, pair.source, pair.source_replicas)
 
 
 def refuse_undo(source: Session, target: Session, pair: Pair, downstream: str) -> None:
@@ -82,9 +90,7 @@ def refuse_undo(source: Session, target: Session, pair: Pair, downstream: str) -
             )
     found = list(get_real_writes(source, target, pair))
     if found and downstream != "idempotent":
-        listed = "; ".join(
-            f"below the {session.role}: {', '.join(map(str, replicas))}" for session, _its_facts, replicas in found
-        )
+        listed = "; ".join(f"below the {each.session.role}: {', '.join(map(str, each.replicas))}" for each in found)
         raise Refusal(
             "downstream_replicas",
             f"other replicas get what an undo writes ({listed}); one whose rows are not just the source's would stop with error"
@@ -93,7 +99,7 @@ def refuse_undo(source: Session, target: Session, pair: Pair, downstream: str) -
         )
 
 
-def refuse_unsettable(found: t.Iterable[tuple[Session, ServerFacts, tuple[Replica, ...]]]) -> None:
+def refuse_unsettable(found: t.Iterable[Upstream]) -> None:
     """Raise what idempotent() would for these replicas, as far as looking tells: before anything is done, and in check mode."""
     with ExitStack() as sessions:
         for session, facts, replicas in found:
@@ -130,7 +136,7 @@ def ask(upstream: Session, facts: ServerFacts, replicas: t.Iterable[Replica] | N
     return Picky(tuple(row_only), tuple(safe_updates))
 
 
-def losing(table: Table, found: t.Iterable[tuple[Session, ServerFacts, tuple[Replica, ...]]]) -> str:
+def losing(table: Table, found: t.Iterable[Upstream]) -> str:
     """Say that one of these replicas, while lenient, may store NULL in what a table has generated; empty where none may.
 
     MariaDB's do where they do not log what they apply: in the rows that follow one which was there already. Measured on 11.8
@@ -225,7 +231,7 @@ def _trouble(drain: t.Callable[[], None]) -> ReplError | None:
 
 
 def put_back(
-    upstreams: t.Iterable[tuple[Session, ServerFacts, tuple[Replica, ...]]],
+    upstreams: t.Iterable[Upstream],
     directory: str,
     timeout: float,
     drain: t.Callable[[], None],

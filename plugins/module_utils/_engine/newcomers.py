@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .downstream import LOG_IT, Since, ask, is_harmless, losing
+from .downstream import LOG_IT, Since, Upstream, ask, is_harmless, losing
 from .errors import Refusal, ReplError, ServerError, TableProblem
 from .facts import Replica, ServerFacts, binlog_position, read_replicas
 from .leniency import IDEMPOTENT, STRICT, Applier
@@ -95,7 +95,7 @@ class Newcomers:
         self._idempotent = downstream == "idempotent"
         self._relax = relax
         self._refused: ReplError | None = None
-        self._let_in: list[tuple[Session, ServerFacts, tuple[Replica, ...]]] = []
+        self._let_in: list[Upstream] = []
         # What has been written, if one that comes may lose values of it.
         self._generated: dict[TableName, Table] = {}
         logs, rows = pair.target.log_replica_updates, real_writes or not is_harmless(pair.target)
@@ -118,7 +118,7 @@ class Newcomers:
         self._look()
         if self._let_in and not (table.key and as_rows):
             why = "is put back by logged statements, at which a replica may stop" if table.key else "has no key"
-            names = _names(replica for _session, _facts, came in self._let_in for replica in came)
+            names = _names(replica for each in self._let_in for replica in each.replicas)
             raise TableProblem(
                 "downstream_replicas",
                 f"{table.name} {why}. Replicas have come since the run began ({names}); they would get rows of"
@@ -164,7 +164,7 @@ class Newcomers:
         if side.rows:
             self._refuse_losing(side, came)
             self._welcome(side, came)
-            self._let_in.append((side.session, side.facts, came))
+            self._let_in.append(Upstream(side.session, side.facts, came))
 
     def _refuse_picky(self, side: _Side, came: tuple[Replica, ...]) -> None:
         """As hazards.py has it of those that were there at the start."""
@@ -193,7 +193,8 @@ class Newcomers:
 
     def _refuse_losing(self, side: _Side, came: tuple[Replica, ...]) -> None:
         """What was written of a table before is still to come to them."""
-        for said in filter(None, (losing(table, [(side.session, side.facts, came)]) for table in self._generated.values())):
+        upstream = Upstream(side.session, side.facts, came)
+        for said in filter(None, (losing(table, [upstream]) for table in self._generated.values())):
             raise Refusal(
                 "downstream_replicas",
                 f"{said} It has come since the run began, and gets what was written already.",

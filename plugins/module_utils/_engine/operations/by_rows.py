@@ -15,7 +15,6 @@ from ..catalog import read_tables
 from ..confirm import DIFFERENT, MISSING
 from ..constraints import refuse_unstorable
 from ..errors import TableProblem
-from ..facts import Replica, ServerFacts
 from ..leniency import lenient_target, put_back
 from ..locks import refuse_fragile, refuse_unlockable
 from ..options import Pace, Selection
@@ -76,8 +75,10 @@ class ByRows:
 
     def _refuse_losing(self, plan: TablePlan) -> None:
         source, target, pair = self._connections.source, self._connections.target, self._pair
-        below = () if downstream.is_harmless(pair.target) else ((target, pair.target, pair.target_replicas or ()),)
-        said = downstream.losing(plan.table, downstream.get_real_writes(source, target, pair) if plan.recipe == ROW else below)
+        replicas = () if downstream.is_harmless(pair.target) else pair.target_replicas or ()
+        below = downstream.Upstream(target, pair.target, replicas)
+        found = downstream.get_real_writes(source, target, pair) if plan.recipe == ROW else (below,)
+        said = downstream.losing(plan.table, found)
         if said:
             raise TableProblem("downstream_replicas", said, downstream.LOG_IT)
 
@@ -90,13 +91,13 @@ class ByRows:
         """Whether any table goes by row changes."""
         return bool(self._sides)
 
-    def replicas(self) -> t.Iterator[tuple[Session, ServerFacts, tuple[Replica, ...]]]:
-        """Servers whose replicas the run could break, with these."""
+    def replicas(self) -> t.Iterator[downstream.Upstream]:
+        """Servers whose replicas the run could break."""
         source, target, pair = self._connections.source, self._connections.target, self._pair
         if self._sides:
             yield from downstream.get_real_writes(source, target, pair)
         elif pair.target_replicas and not downstream.is_harmless(pair.target):
-            yield target, pair.target, pair.target_replicas
+            yield downstream.Upstream(target, pair.target, pair.target_replicas)
 
     def repair(
         self,
