@@ -28,6 +28,15 @@ def check(pair, database, **more):
     return checksum.run(servers(pair), options.Selection(databases=(database,), **more), options.Pace(), 10)
 
 
+def assert_all_is_found(pair, database, tmp_path, good, missing, extra, different):
+    """A check finds just so many rows, and a repair makes both copies equal to what the source had."""
+    (table,) = check(pair, database).tables
+    assert (table.missing, table.extra, table.different) == (missing, extra, different)
+    report = repair(pair, database, tmp_path)
+    assert (report.changes.total, report.verified) == (missing + extra + different, True)
+    assert_repaired(pair, database, good)
+
+
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_a_servers_sql_select_limit_is_no_end_of_the_data(pairs, fresh_database, tmp_path, flavor):
     """SET SESSION sql_select_limit = DEFAULT is the server's limit, not none: good rows looked absent on the source."""
@@ -320,11 +329,7 @@ def test_a_range_of_a_key_of_prefixes_has_every_row(pairs, fresh_database, tmp_p
         pair.wait()
         good = image(pair.a, database)
         pair.b.execute(["INSERT INTO t VALUES (':`', 6), (X'5C30', 7)", "UPDATE t SET v = 8 WHERE v = 3"], database, logged=False)
-        (table,) = check(pair, database).tables
-        assert (table.missing, table.extra, table.different) == (0, 2, 1)
-        report = repair(pair, database, tmp_path)
-        assert (report.changes.total, report.verified) == (3, True)
-        assert_repaired(pair, database, good)
+        assert_all_is_found(pair, database, tmp_path, good, 0, 2, 1)
 
 
 @pytest.mark.parametrize("where", ["PRIMARY KEY (k)", "PRIMARY KEY (k(3))", "PRIMARY KEY (n, k)"])
@@ -341,11 +346,7 @@ def test_a_range_of_a_key_that_is_sorted_with_padding_has_every_row(pairs, fresh
         pair.wait()
         good = image(pair.a, database)
         pair.b.execute(["UPDATE t SET v = 2", "DELETE FROM t WHERE k = 'b'"], database, logged=False)
-        (table,) = check(pair, database).tables
-        assert (table.missing, table.extra, table.different) == (1, 0, 6)
-        report = repair(pair, database, tmp_path)
-        assert (report.changes.total, report.verified) == (7, True)
-        assert_repaired(pair, database, good)
+        assert_all_is_found(pair, database, tmp_path, good, 1, 0, 6)
 
 
 @pytest.mark.parametrize("column", ["char(1) CHARACTER SET ucs2", "char(1) CHARACTER SET utf8mb3", "char(2) CHARACTER SET utf32"])
@@ -364,11 +365,7 @@ def test_a_range_up_to_a_character_that_the_collation_passes_over_has_every_row(
         pair.wait()
         good = image(pair.a, database)
         pair.b.execute(["UPDATE t SET v = 2", "DELETE FROM t WHERE k = 'b'"], database, logged=False)
-        (table,) = check(pair, database).tables
-        assert (table.missing, table.extra, table.different) == (1, 0, 7)
-        report = repair(pair, database, tmp_path)
-        assert (report.changes.total, report.verified) == (8, True)
-        assert_repaired(pair, database, good)
+        assert_all_is_found(pair, database, tmp_path, good, 1, 0, 7)
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
