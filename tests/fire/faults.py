@@ -19,6 +19,7 @@ from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
+from pymysql.constants import COMMAND
 
 from sandbox import SandboxError, Server
 
@@ -35,7 +36,7 @@ class Trigger:
 
     def __init__(self, at: int, strike: Callable[[], None], beside: bool) -> None:
         self._at, self._strike, self._beside = at, strike, beside
-        self._query = Connection.query
+        self._command = Connection._execute_command
         self._counting = threading.Lock()
         self.count = 0
         self.struck = False
@@ -44,16 +45,17 @@ class Trigger:
     def __enter__(self) -> Trigger:
         trigger = self
 
-        def query(connection: Any, sql: Any, unbuffered: bool = False) -> Any:
-            if connection._connect_attrs.get("program_name") == _TOOL:
+        # What reads rows goes past the driver's own query() (wire.py).
+        def command(connection: Any, number: int, sql: Any) -> None:
+            if number == COMMAND.COM_QUERY and connection._connect_attrs.get("program_name") == _TOOL:
                 trigger.step()
-            return trigger._query(connection, sql, unbuffered)
+            trigger._command(connection, number, sql)
 
-        Connection.query = query  # type: ignore[method-assign,assignment]
+        Connection._execute_command = command  # type: ignore[method-assign]
         return self
 
     def __exit__(self, *unused: object) -> None:
-        Connection.query = self._query  # type: ignore[method-assign]
+        Connection._execute_command = self._command  # type: ignore[method-assign]
         for thread in self.threads:
             thread.join(60)
 

@@ -42,7 +42,7 @@ from .stage import MERGE, PASSWORD, PLAIN, ROW, STRUCK, Broken, Stage, Tally, do
 from .tables import AGE, LOGGED, Step
 
 #: Statements that a run of each kind has, about.
-_STATEMENTS = {"check": 130, "sync": 420, "undo": 230}
+_STATEMENTS = {"check": 210, "sync": 700, "undo": 320}
 
 #: Seconds after which a run that has not ended counts as hanging.
 _PATIENCE = 90

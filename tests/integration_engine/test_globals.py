@@ -163,7 +163,10 @@ def words(server):
 
 @contextmanager
 def climate(pair, both, source, target):
-    """Set these globally, appliers included, while the context lasts."""
+    """Set these globally, appliers included, while the context lasts.
+
+    MariaDB garbles its relay log (1594) if binlog_checksum changes at the source while it connects, so links are up by then.
+    """
     before = []
     stop, start = words(pair.a)
     try:
@@ -183,7 +186,7 @@ def climate(pair, both, source, target):
                     else:
                         before.append((server, name, found[1]))
                 cursor.execute(start)
-        pair.wait()
+            pair.wait()
         yield [(server.name, name) for server, name, _value in before]
     finally:
         for server in (pair.a, pair.b):
@@ -196,6 +199,7 @@ def climate(pair, both, source, target):
                             f"SET GLOBAL {name} = %s", (float(value) if "." in value else int(value),) if text else (value,)
                         )
                 cursor.execute(start)
+            pair.wait()
 
 
 def run(pair, database, undo_dir, user, **repair):
