@@ -9,7 +9,8 @@ Nothing here uses the engine to look at data: the oracle is independent of what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -40,6 +41,19 @@ def servers(pair: Topology, user: str = "root", password: str | None = None, **m
     """The pair as the engine takes it: logged in to the target (b), the source to be found from there."""
     login = Endpoint(host=pair.b.host, port=pair.b.port, user=user, password=password or pair.b.root_password)
     return options.Servers(target=login, **more)
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Return once a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "gave up waiting"
+        time.sleep(0.05)
+
+
+def attached(upstream: Server) -> int:
+    """How many replicas a server knows of; of one that is gone it knows a moment longer."""
+    return len(upstream.query("SHOW SLAVE HOSTS" if upstream.family == "mariadb" else "SHOW REPLICAS"))
 
 
 @contextmanager

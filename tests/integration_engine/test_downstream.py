@@ -10,7 +10,7 @@ import time
 from contextlib import closing
 
 import pytest
-from integration_engine.support import image, servers
+from integration_engine.support import attached, image, servers, until
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, ReplError
@@ -196,6 +196,7 @@ def test_what_is_not_known_or_not_allowed_is_refused_before_anything_is_changed(
             with pytest.raises(Refusal, match="downstream_replicas"):
                 run(pair, tmp_path, "idempotent", apply=apply)
         pair.remove("e")
+        until(lambda: not attached(below), 60)
         pair.a.execute(["CREATE USER w@'%' IDENTIFIED BY 'pw-w-Pw1'", "GRANT ALL PRIVILEGES ON *.* TO w@'%'"])
         pair.wait()
         right = "REPLICATION SLAVE ADMIN, SUPER" if pair.a.family == "mariadb" else "SYSTEM_VARIABLES_ADMIN, SUPER"

@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from integration_engine.support import PASSWORD, REPAIR_GRANTS, image, servers
+from integration_engine.support import PASSWORD, REPAIR_GRANTS, attached, image, servers, until
 from integration_engine.test_downstream import mode
 from integration_engine.test_struck_below import Killed
 
@@ -33,29 +33,18 @@ MIRROR = [
 ]
 
 
-def attached(upstream):
-    """How many replicas a server knows of."""
-    return len(upstream.query("SHOW SLAVE HOSTS" if upstream.family == "mariadb" else "SHOW REPLICAS"))
-
-
 def detach(replica, upstream):
     """Returns when the upstream no longer knows of it."""
     before = attached(upstream)
     replica.stop_replica()
-    until = time.monotonic() + 20
-    while attached(upstream) == before:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(lambda: attached(upstream) != before)
 
 
 def join(replica, upstream):
     """Returns when it is there, and has read what was logged while it was away."""
     before = attached(upstream)
     replica.start_replica()
-    until = time.monotonic() + 20
-    while attached(upstream) == before or replica.replica_status().get("Replica_IO_Running") != "Yes":
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(lambda: attached(upstream) != before and replica.replica_status().get("Replica_IO_Running") == "Yes")
     time.sleep(0.5)
 
 

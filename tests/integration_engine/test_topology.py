@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import pytest
+from integration_engine.support import until
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import facts, fence, grants, topology
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, Undecided, UsageError
@@ -55,13 +56,6 @@ def opened(pair: Topology, **more: t.Any) -> Iterator[tuple[topology.OpenPair, t
     wanted = servers(pair, **more)
     with topology.open_pair(wanted) as connections:
         yield connections, topology.inspect(connections.source, connections.target, wanted)
-
-
-def until(condition: t.Callable[[], object], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "gave up waiting"
-        time.sleep(0.05)
 
 
 @contextmanager
