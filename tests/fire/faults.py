@@ -29,6 +29,7 @@ from .stage import PLAIN, STRUCK, USER, Stage, rights_of, user_of
 from .values import quoted
 
 _TOOL = "comaster.mysql_repl"
+_DRIVER: Any = Connection
 
 
 class Trigger:
@@ -36,7 +37,7 @@ class Trigger:
 
     def __init__(self, at: int, strike: Callable[[], None], beside: bool) -> None:
         self._at, self._strike, self._beside = at, strike, beside
-        self._command = Connection._execute_command
+        self._command = _DRIVER._execute_command
         self._counting = threading.Lock()
         self.count = 0
         self.struck = False
@@ -51,11 +52,11 @@ class Trigger:
                 trigger.step()
             trigger._command(connection, number, sql)
 
-        Connection._execute_command = command  # type: ignore[method-assign]
+        _DRIVER._execute_command = command
         return self
 
     def __exit__(self, *unused: object) -> None:
-        Connection._execute_command = self._command  # type: ignore[method-assign]
+        _DRIVER._execute_command = self._command
         for thread in self.threads:
             thread.join(60)
 

@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from integration_engine.support import assert_repaired, image, servers
+from integration_engine.support import assert_repaired, image, servers, until
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
@@ -72,5 +72,6 @@ def test_a_pair_that_is_set_up_otherwise(tmp_path, flavor):
         assert refused.value.code == "delayed_link"
         assert time.monotonic() - began < 30
         pair.b.execute([stop, change.format(0), start])
+        until(pair.links_healthy)  # it connects first
         assert not run(pair, tmp_path).failed
         assert_repaired(pair, "d", good)
