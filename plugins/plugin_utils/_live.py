@@ -17,6 +17,7 @@ import copy
 import json
 import os
 import secrets
+import select
 import signal
 import threading
 import time
@@ -98,7 +99,10 @@ class Beside:
         # Results in JSON must stay JSON, and a task that hides its result does not tell its tables.
         self._is_silent = bool(task.no_log) or "json" in str(constants.DEFAULT_STDOUT_CALLBACK)
         self._parent = os.getppid()
-        self._wake = threading.Event()
+        # Signals leave their numbers here, whichever thread they find. A handler waits for the main thread, which may be in a
+        # system call that ends with the module; and it must take no lock: the next signal may come while that is held.
+        self._heard, self._wake = os.pipe()
+        self._before = -1
         self._is_over = self._has_said_stop = False
         self._terminated_by: int | None = None
         self._handlers: dict[int, t.Any] = {}
@@ -106,13 +110,16 @@ class Beside:
         self._thread = threading.Thread(target=context.run, args=(self._watch,), name="progress", daemon=True)
 
     def __enter__(self) -> Beside:
+        os.set_blocking(self._wake, False)
+        self._before = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         self._handlers = {number: signal.signal(number, self._on_terminate) for number in _SIGNALS}
         self._thread.start()
         return self
 
     def __exit__(self, kind: object, *unused: object) -> None:
         self._is_over = True
-        self._wake.set()
+        signal.set_wakeup_fd(self._before)
+        os.write(self._wake, b"\0")
         self._thread.join(_TICK)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
@@ -132,17 +139,23 @@ class Beside:
             signal.signal(number, self._handlers[number])
             os.kill(os.getpid(), number)
         self._terminated_by = number
-        self._wake.set()
+
+    def _listen(self) -> None:
+        """Wait for a signal, or the end, for a tick at most."""
+        if select.select([self._heard], [], [], _TICK)[0]:
+            for number in os.read(self._heard, 64):
+                if number in _SIGNALS:
+                    self._terminated_by = number
 
     def _watch(self) -> None:
         started = shown = looked = time.monotonic()
         while not self._is_over:
-            self._wake.wait(_TICK)
+            self._listen()
             if self._terminated_by or os.getppid() != self._parent:
                 # A controller that was killed had no time to say so: nobody else would ever end this process.
                 self._command("stop")
                 self._has_said_stop = True
-                os.kill(os.getpid(), self._terminated_by or signal.SIGTERM)
+                signal.pthread_kill(t.cast(int, threading.main_thread().ident), self._terminated_by or signal.SIGTERM)
                 return
             now = time.monotonic()
             is_time = now - shown >= next_pause(self._interval, now - started, self._runs)

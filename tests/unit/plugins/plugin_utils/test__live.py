@@ -83,3 +83,24 @@ def test_an_interrupt_does_not_end_a_worker_that_is_about_to_say_something(
     assert process.exitcode == 1
     assert queue._wlock.acquire(timeout=10), "the queue is locked for ever"
     assert "stop" in notes.get()
+
+
+def deaf_worker(notes: t.Any) -> None:
+    """One whose main thread does not hear a signal, as in a system call that was not interrupted."""
+    with live.Beside(t.cast(t.Any, Host(notes)), {}):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        time.sleep(60)
+
+
+def test_a_signal_that_finds_another_thread_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_TICK", 0.05)
+    notes = context.SimpleQueue()
+    process = context.Process(target=deaf_worker, args=(notes,))
+    process.start()
+    assert process.pid
+    time.sleep(0.5)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(2)
+    process.kill()
+    notes.put("nothing")
+    assert "stop" in notes.get()
