@@ -121,6 +121,9 @@ class Beside:
         signal.set_wakeup_fd(self._before)
         os.write(self._wake, b"\0")
         self._thread.join(_TICK)
+        if not self._thread.is_alive():
+            os.close(self._heard)
+            os.close(self._wake)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         if kind is not None:
@@ -142,7 +145,9 @@ class Beside:
 
     def _listen(self) -> None:
         """Wait for a signal, or the end, for a tick at most."""
-        if select.select([self._heard], [], [], _TICK)[0]:
+        listening = select.poll()  # of many forks, numbers of files go beyond what select() takes
+        listening.register(self._heard, select.POLLIN)
+        if listening.poll(_TICK * 1000):
             for number in os.read(self._heard, 64):
                 if number in _SIGNALS:
                     self._terminated_by = number

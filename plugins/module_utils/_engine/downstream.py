@@ -76,6 +76,12 @@ def get_real_writes(source: Session, target: Session, pair: Pair) -> t.Iterator[
         yield Upstream(source, pair.source, pair.source_replicas)
 
 
+def get_repairs(target: Session, pair: Pair) -> t.Iterator[Upstream]:
+    """The target, if replicas below it get what statements of a repair do there as row changes, which may stop them."""
+    if pair.target_replicas and not is_harmless(pair.target):
+        yield Upstream(target, pair.target, pair.target_replicas)
+
+
 def refuse_undo(source: Session, target: Session, pair: Pair, downstream: str) -> None:
     """Raise Refusal if an undo could stop a replica besides the target: ``replicas_unknown``, ``downstream_replicas``.
 

@@ -19,7 +19,7 @@ from .downstream import LOG_IT, Since, Upstream, ask, is_harmless, losing
 from .errors import Refusal, ReplError, ServerError, TableProblem
 from .facts import Replica, ServerFacts, binlog_position, read_replicas
 from .leniency import IDEMPOTENT, STRICT, Applier
-from .schema import Table, TableName
+from .schema import Table
 from .session import Session
 from .topology import Pair, besides
 
@@ -96,8 +96,8 @@ class Newcomers:
         self._relax = relax
         self._refused: ReplError | None = None
         self._let_in: list[Upstream] = []
-        # What has been written, if one that comes may lose values of it.
-        self._generated: dict[TableName, Table] = {}
+        # The first that was written of those that replicas may lose values of.
+        self._generated: Table | None = None
         logs, rows = pair.target.log_replica_updates, real_writes or not is_harmless(pair.target)
         forwards = statements and pair.target.binlog_format.upper() != "ROW"
         connected = bool(pair.reverse and pair.reverse.io_running)
@@ -128,8 +128,8 @@ class Newcomers:
         said = losing(table, self._let_in)
         if said:
             raise TableProblem("downstream_replicas", f"{said} It has come since the run began.", LOG_IT)
-        if table.stores_generated:
-            self._generated[table.name] = table
+        if table.stores_generated and not self._generated:
+            self._generated = table
 
     def at_the_end(self) -> tuple[str, ...]:
         """Account for those that have come since the last batch; what there is to say of them."""
@@ -193,8 +193,8 @@ class Newcomers:
 
     def _refuse_losing(self, side: _Side, came: tuple[Replica, ...]) -> None:
         """What was written of a table before is still to come to them."""
-        upstream = Upstream(side.session, side.facts, came)
-        for said in filter(None, (losing(table, [upstream]) for table in self._generated.values())):
+        said = self._generated and losing(self._generated, [Upstream(side.session, side.facts, came)])
+        if said:
             raise Refusal(
                 "downstream_replicas",
                 f"{said} It has come since the run began, and gets what was written already.",

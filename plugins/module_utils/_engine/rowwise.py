@@ -231,7 +231,7 @@ class _Run:
                 raise
             except ServerError as exc:
                 if len(jobs) == 1:
-                    return self._skip(jobs[0], "not_written", f"was refused by the source: {exc.text}")
+                    return self._skip(jobs[0], "not_written", f"was refused by the source: {exc.text.rstrip('.')}")
                 break
         return [done for job in jobs for done in self._batch([job], again=True)]
 

@@ -72,26 +72,31 @@ def query(connection: t.Any, sql: str) -> list[Row]:
 
     Raises the driver's errors and OSError. An incomplete result is never returned: the connection is closed then.
     """
-    rows: list[Row] = []
-    send(connection, sql)
-    width = _columns(connection)
-    if width:
-        with _Reading(connection, width, keep=False) as reading:
-            reading.packets(lambda packet: rows.append(_values(packet, width)))
-    return rows
+    return _ask(connection, sql).rows
 
 
 def records(connection: t.Any, sql: str) -> list[dict[str, bytes | None]]:
     """Like query(), each row by the names of its columns."""
+    found = _ask(connection, sql)
+    names = [_name(description) for description in found.descriptions]
+    return [dict(zip(names, row)) for row in found.rows]
+
+
+class _Found(t.NamedTuple):
+    """The rows of a result, and the packets that describe its columns."""
+
+    rows: list[Row]
+    descriptions: list[bytes]
+
+
+def _ask(connection: t.Any, sql: str) -> _Found:
     rows: list[Row] = []
     send(connection, sql)
     width = _columns(connection)
     if not width:
-        return []
+        return _Found(rows, [])
     with _Reading(connection, width, keep=False) as reading:
-        reading.packets(lambda packet: rows.append(_values(packet, width)))
-    names = [_name(description) for description in reading.descriptions]
-    return [dict(zip(names, row)) for row in rows]
+        return _Found(rows, reading.packets(lambda packet: rows.append(_values(packet, width))))
 
 
 def send(connection: t.Any, sql: str) -> None:
@@ -140,8 +145,6 @@ class _Reading:
         self._keep = keep
         #: All that has been read, in pieces, if it is kept.
         self.came: list[bytes] = []
-        #: The packets that describe the columns.
-        self.descriptions: list[bytes] = []
         self._replayed = 0
 
     def __enter__(self) -> _Reading:
@@ -151,9 +154,9 @@ class _Reading:
         if error and not getattr(error, "said_by_server", False):
             self._connection._force_close()
 
-    def packets(self, take: _Taker) -> None:
-        """Hand on the packets of all rows, those too that is_again() has read."""
-        self.descriptions = _read(self._connection, self._width, take, self._next)
+    def packets(self, take: _Taker) -> list[bytes]:
+        """Hand on the packets of all rows, those too that is_again() has read; returns those that describe the columns."""
+        return _read(self._connection, self._width, take, self._next)
 
     def is_again(self, known: bytes) -> bool:
         """Whether the result is this one, to its end. Reads no more than is the same, and what tells that it is not."""

@@ -75,9 +75,8 @@ class ByRows:
 
     def _refuse_losing(self, plan: TablePlan) -> None:
         source, target, pair = self._connections.source, self._connections.target, self._pair
-        replicas = () if downstream.is_harmless(pair.target) else pair.target_replicas or ()
-        below = downstream.Upstream(target, pair.target, replicas)
-        found = downstream.get_real_writes(source, target, pair) if plan.recipe == ROW else (below,)
+        by_rows = plan.recipe == ROW
+        found = downstream.get_real_writes(source, target, pair) if by_rows else downstream.get_repairs(target, pair)
         said = downstream.losing(plan.table, found)
         if said:
             raise TableProblem("downstream_replicas", said, downstream.LOG_IT)
@@ -96,8 +95,8 @@ class ByRows:
         source, target, pair = self._connections.source, self._connections.target, self._pair
         if self._sides:
             yield from downstream.get_real_writes(source, target, pair)
-        elif pair.target_replicas and not downstream.is_harmless(pair.target):
-            yield downstream.Upstream(target, pair.target, pair.target_replicas)
+        else:
+            yield from downstream.get_repairs(target, pair)
 
     def repair(
         self,
