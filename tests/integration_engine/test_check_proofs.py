@@ -285,9 +285,13 @@ def test_beside_a_busy_writer_no_lock_is_waited_for_and_no_history_piles_up(pair
                 cursor.execute("UPDATE t SET v = %s WHERE id = %s", (str(len(writes)), len(writes) % 10))
                 writes.append(time.monotonic())
 
+            def purged():
+                return any(later < earlier for earlier, later in itertools.pairwise(lengths))
+
             with beside(write):
-                end = time.monotonic() + 2.5
-                while time.monotonic() < end:
+                began = time.monotonic()
+                # A busy machine purges late, so that the history may grow for seconds.
+                while (passed := time.monotonic() - began) < 2.5 or (not purged() and passed < 30):
                     wanted = options.Selection(databases=(database,))
                     found = verdict(checksum.run(servers(pair), wanted, options.Pace(chunk_time=0.05), 10), "t")
                     # Ten rows changed thousands of times a second: undecided at worst, never drift.
@@ -296,8 +300,8 @@ def test_beside_a_busy_writer_no_lock_is_waited_for_and_no_history_piles_up(pair
         pair.wait()
         assert [status(server, "Innodb_row_lock_waits") for server in (pair.a, pair.b)] == waits
     assert len(writes) > 200
-    # A snapshot held over the whole time would keep every write: the last length would be about the number of writes.
-    assert min(lengths[len(lengths) // 2 :]) < max(100, len(writes) / 4), (len(writes), lengths)
+    # A snapshot held over the whole time would keep every write: the history would only grow.
+    assert purged(), (len(writes), lengths)
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)

@@ -21,6 +21,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import info
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.options import Servers, SourceLogin
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.session import Endpoint, connect
+from fire.proxy import Proxy
 from sandbox import Server, Topology, co_masters
 
 _CASES = [(flavor, gtid) for flavor in ("mariadb-10.11", "mysql-9") for gtid in (True, False)]
@@ -361,6 +362,37 @@ def test_a_delayed_link_is_undecided(pair: Topology) -> None:
     finally:
         pair.b.execute([stop, f"{change}0", start])
         pair.wait()
+
+
+def through(pair: Topology, port: int) -> list[str]:
+    """Statements that let b reach a by another port."""
+    mysql = pair.b.family == "mysql"
+    word = "SOURCE" if mysql else "MASTER"
+    settings = [f"{word}_PORT={port}"]
+    if not pair.a.gtid:
+        # By another port it is another server, whose first binary log would be read.
+        file, position = pair.a.binlog_position()
+        settings += [f"{word}_LOG_FILE='{file}'", f"{word}_LOG_POS={position}"]
+    change = "CHANGE REPLICATION SOURCE TO " if mysql else "CHANGE MASTER TO "
+    stop, start = ("STOP REPLICA", "START REPLICA") if mysql else ("STOP SLAVE", "START SLAVE")
+    return [stop, change + ", ".join(settings), start]
+
+
+def test_a_link_that_was_started_a_moment_ago_is_waited_for(pair: Topology) -> None:
+    pair.wait()
+    with Proxy(pair.a.port) as slow, pair.b.connect() as connection, connection.cursor() as cursor:
+        slow.stall()
+        try:
+            for statement in through(pair, slow.port):
+                cursor.execute(statement)
+            until(lambda: pair.b.replica_status()["Replica_IO_Running"] in ("Connecting", "Preparing"))
+            threading.Timer(1, slow.flow).start()
+            found = codes(info.run(servers(pair, source=SourceLogin(port=pair.a.port))))
+            assert not {"stopped_link", "link_error"}.intersection(found)
+        finally:
+            slow.flow()
+            pair.b.execute(through(pair, pair.a.port))
+            pair.wait()
 
 
 # -- grants ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,10 @@ _LOST = (0, 2006, 2013)
 """PyMySQL's codes for a connection that went away since it was last used."""
 _STARTUP = 120.0
 """Seconds a server may take to start or to stop (crash recovery on a busy machine included)."""
+_CONNECTS = 10.0
+"""Seconds a started receiver is given to connect."""
+_CONNECTING = ("Connecting", "Preparing")
+_STARTS_RECEIVER = re.compile(r"START (?:REPLICA|SLAVE|ALL SLAVES)\b(?!.*\bSQL_THREAD)").match
 
 
 class Server:
@@ -209,8 +214,19 @@ class Server:
         with closing(self.connect(database=database)) as connection, connection.cursor() as cursor:
             if not logged:
                 cursor.execute("SET SESSION sql_log_bin=0")
-            for statement in [sql] if isinstance(sql, str) else sql:
+            statements = [sql] if isinstance(sql, str) else sql
+            for statement in statements:
                 cursor.execute(statement)
+        if any(_STARTS_RECEIVER(statement) for statement in statements):
+            self._let_connect()
+
+    def _let_connect(self) -> None:
+        """Return once every receiver has connected or failed to: a link that is asked sooner is a stopped one."""
+        deadline = time.monotonic() + _CONNECTS
+        while any(self.replica_status(channel).get("Replica_IO_Running") in _CONNECTING for channel in self.sources):
+            if time.monotonic() > deadline:
+                return  # there are tests of links that never connect
+            time.sleep(0.02)
 
     def watch(self, sql: str, args: Any = None) -> list[dict[str, Any]]:
         """Return the rows of a statement that only looks, by way of a kept root connection."""

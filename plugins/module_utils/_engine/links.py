@@ -74,6 +74,7 @@ class Link:
     ``lag`` and ``delay`` are seconds; the lag is the server's own guess and proves nothing (fence.py does).
     ``io_error``/``sql_error`` read "text (error number)", or are empty. ``read_file``/``read_position`` are
     how far the upstream's binary log was fetched, ``applied_file``/``applied_position`` how far everything of it was applied.
+    ``connecting``: the receiver was started and has not failed yet; it delivers nothing, so ``io_running`` is false.
     """
 
     channel: str
@@ -95,6 +96,7 @@ class Link:
     read_position: int = 0
     applied_file: str = ""
     applied_position: int = 0
+    connecting: bool = False
 
     @property
     def healthy(self) -> bool:
@@ -206,6 +208,7 @@ def link_from(record: Record, dialect: dialects.Dialect) -> Link:
     """Build a Link from one row of the replica status, in old or new words."""
     status = {dialects.normal_status_name(name): value or "" for name, value in record.items()}
     lag = status.get("Seconds_Behind_Source", "")
+    receiver, io_error = status.get("Replica_IO_Running", ""), _error(status, "Last_IO_Err")
     return Link(
         # MySQL 5.7's manual prints the name both ways.
         channel=status.get(dialect.channel_column) or status.get("Channel_name", ""),
@@ -213,10 +216,9 @@ def link_from(record: Record, dialect: dialects.Dialect) -> Link:
         source_port=_int(status, "Source_Port") or 3306,
         source_server_id=_int(status, "Source_Server_Id") or None,
         source_uuid=status.get("Source_UUID") or None,
-        # The receiver's third state, "Connecting" or "Preparing", delivers nothing either.
-        io_running=status.get("Replica_IO_Running") == "Yes",
+        io_running=receiver == "Yes",
         sql_running=status.get("Replica_SQL_Running") == "Yes",
-        io_error=_error(status, "Last_IO_Err"),
+        io_error=io_error,
         sql_error=_error(status, "Last_SQL_Err"),
         lag=int(lag) if lag.isdigit() else None,
         delay=_int(status, "SQL_Delay"),
@@ -228,6 +230,7 @@ def link_from(record: Record, dialect: dialects.Dialect) -> Link:
         read_position=_int(status, "Read_Source_Log_Pos"),
         applied_file=status.get("Relay_Source_Log_File", ""),
         applied_position=_int(status, "Exec_Source_Log_Pos"),
+        connecting=receiver in ("Connecting", "Preparing") and not io_error,
     )
 
 

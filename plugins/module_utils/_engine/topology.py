@@ -24,6 +24,8 @@ __all__ = ["OpenPair", "Pair", "Replica", "ServerFacts", "inspect", "locate_sour
 
 # Seconds until the receiver of a link that says it is connected must show on the server that it reads from.
 _SHOWS = 5.0
+# Seconds that a receiver which was started a moment ago is given to connect.
+_CONNECTS = 5.0
 _POLL = 0.2
 
 
@@ -73,9 +75,14 @@ class Pair:
 
 
 def _links(session: Session) -> tuple[Link, ...]:
-    """Read a server's links; without the right to, refuse with the GRANT that gives it."""
+    """Read a server's links, once they have connected; without the right to, refuse with the GRANT that gives it."""
+    deadline = time.monotonic() + _CONNECTS
     try:
-        return read_links(session)
+        links = read_links(session)
+        while any(link.connecting for link in links) and time.monotonic() < deadline:
+            time.sleep(_POLL)
+            links = read_links(session)
+        return links
     except AccessDenied as denied:
         statements = grants.read(session).missing_for_check(session.dialect)
         raise Refusal(
