@@ -56,6 +56,11 @@ def attached(upstream: Server) -> int:
     return len(upstream.query("SHOW SLAVE HOSTS" if upstream.family == "mariadb" else "SHOW REPLICAS"))
 
 
+def until_behind(replica: Server, seconds: int) -> None:
+    """Return once a replica lags more than that by its own count, which errs by a second."""
+    until(lambda: (replica.replica_status()["Seconds_Behind_Source"] or 0) > seconds)
+
+
 @contextmanager
 def account(pair: Topology, data: list[str], everywhere: list[str], database: str) -> Iterator[str]:
     """An account with just these rights, on both servers; gone afterwards."""

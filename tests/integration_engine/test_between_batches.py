@@ -16,7 +16,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from integration_engine.support import servers
+from integration_engine.support import servers, until_behind
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import copies, options, progress, throttle
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Undecided
@@ -176,7 +176,7 @@ def lagging(pair, replica, undo_dir, way):
         def lag():
             cursor.execute("LOCK TABLES e.other WRITE")
             pair.a.execute("INSERT INTO e.other VALUES (1)")
-            time.sleep(2.2)
+            until_behind(replica, 1)
 
         def waiting(why):
             if "replica below" in why:

@@ -10,7 +10,7 @@ import time
 from contextlib import closing
 
 import pytest
-from integration_engine.support import attached, image, servers, until
+from integration_engine.support import attached, image, servers, until, until_behind
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, ReplError
@@ -155,7 +155,7 @@ def test_work_waits_for_every_replica_of_both_servers(tmp_path, flavor):
             with closing(server.connect()) as holder:
                 holder.cursor().execute("LOCK TABLES d.t WRITE")
                 pair.a.execute(f"INSERT INTO d.t VALUES ({80 + server.port % 2}, NULL, 'new')", database="d")
-                time.sleep(2.5)
+                until_behind(server, 1)
                 held = run(pair, tmp_path, "refuse", hasty)
             assert [(table.status, table.reason) for table in held.tables] == [("undecided", "max_runtime")], held
             pair.wait()
