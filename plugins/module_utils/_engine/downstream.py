@@ -32,6 +32,7 @@ from .facts import Replica, ServerFacts, read_facts, read_replicas
 from .journal import Identity, Writer, left_lenient, note_strict
 from .leniency import IDEMPOTENT, Applier
 from .links import ApplierRules, Link, read_applier_rules, read_links
+from .logplace import LogPlace
 from .schema import Table
 from .session import Session, connect
 from .topology import Pair, leads_to
@@ -47,9 +48,6 @@ _ANSWER = 60.0
 
 #: What helps against losing().
 LOG_IT = "Set log_slave_updates=ON there, or detach it meanwhile."
-
-#: A place in a server's binary log: file and bytes.
-Since = tuple[str, int]
 
 
 class Upstream(t.NamedTuple):
@@ -184,7 +182,7 @@ def idempotent(
     timeout: float,
     journal: Writer,
     drain: t.Callable[[], None],
-    since: Since | None = None,
+    since: LogPlace | None = None,
 ) -> t.Iterator[list[str]]:
     """Keep replicas of ``upstream`` in IDEMPOTENT mode while the context lasts; then drain them and set STRICT.
 
@@ -286,7 +284,7 @@ def _log_in(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica:
     return session, found, link
 
 
-def _open(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica: Replica, since: Since | None = None) -> _Below:
+def _open(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica: Replica, since: LogPlace | None = None) -> _Below:
     """Log in to a replica and prove that it is the one, and the last of its line.
 
     It must run, or have stopped at a row that was logged after ``since``.
@@ -300,7 +298,7 @@ def _open(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica: R
             " (SHOW REPLICAS).",
         )
     session, found, link = _log_in(sessions, upstream, facts, replica)
-    if link.problem and not (since and link.stopped_at_rows and link.stopped_behind(*since)):
+    if link.problem and not (since and link.stopped_at_rows and link.stopped_behind(since)):
         raise Refusal(
             "stopped_link", f"{link.name} on {session.name} does not replicate: {link.problem}.", "Mend and start it first."
         )

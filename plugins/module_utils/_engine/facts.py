@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from . import dialect as dialects
 from .endpoint import host_and_port
 from .errors import AccessDenied
+from .logplace import LogPlace
 from .session import Session
 
 _OFF = frozenset({"", "0", "OFF", "NO", "NONE"})
@@ -175,12 +176,18 @@ def read_identity(session: Session) -> str:
 
 
 def _binlog_filters(session: Session) -> str:
-    position = binlog_position(session)
-    return "; ".join(f"{name}={position[name]}" for name in ("Binlog_Do_DB", "Binlog_Ignore_DB") if position.get(name))
+    status = _log_status(session)
+    return "; ".join(f"{name}={status[name]}" for name in ("Binlog_Do_DB", "Binlog_Ignore_DB") if status.get(name))
 
 
-def binlog_position(session: Session) -> dict[str, str | None]:
-    """Where a server's binary log ends (File, Position, ...); empty when it writes none or the account may not see it."""
+def read_log_end(session: Session) -> LogPlace | None:
+    """Where a server's binary log ends; None when it writes none or the account may not see it. Raises ServerError."""
+    status = _log_status(session)
+    file, offset = status.get("File"), status.get("Position")
+    return LogPlace(file, int(offset)) if file and offset else None
+
+
+def _log_status(session: Session) -> dict[str, str | None]:
     try:
         return session.record(session.dialect.show_binlog_position)
     except AccessDenied:

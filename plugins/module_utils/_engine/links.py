@@ -18,6 +18,7 @@ from . import dialect as dialects
 from . import sqltext
 from .endpoint import host_and_port
 from .errors import AccessDenied, LostConnection, ServerError
+from .logplace import LogPlace
 from .session import Session
 
 Record = t.Mapping[str, t.Optional[str]]
@@ -119,16 +120,14 @@ class Link:
         # More words may follow, where the account may not read all of it.
         return "(error 1062)" in self.sql_error or "(error 1032)" in self.sql_error
 
-    def stopped_behind(self, file: str, position: int) -> bool:
+    def stopped_behind(self, place: LogPlace) -> bool:
         """Whether the applier has stopped at what the upstream logged behind that place; False also where that cannot be told.
 
         The error's own words tell; or all before was applied, which MySQL's parallel appliers note with some delay.
         """
         found = re.search(r"log (\S+), end_log_pos (\d+)", self.sql_error)
-        reached = (self.applied_file, self.applied_position)
-        return _is_behind(reached, (file, position - 1)) or bool(
-            found and _is_behind((found[1], int(found[2])), (file, position))
-        )
+        reached = LogPlace(self.applied_file, self.applied_position)
+        return reached == place or reached.is_beyond(place) or bool(found and LogPlace(found[1], int(found[2])).is_beyond(place))
 
     def is_other_than(self, earlier: Link) -> bool:
         """Whether the channel has been set up anew since: to another upstream, or with other filters."""
@@ -232,14 +231,6 @@ def link_from(record: Record, dialect: dialects.Dialect) -> Link:
         applied_position=_int(status, "Exec_Source_Log_Pos"),
         connecting=receiver in ("Connecting", "Preparing") and not io_error,
     )
-
-
-def _is_behind(place: tuple[str, int], other: tuple[str, int]) -> bool:
-    """Whether a place in a binary log is known to come after another."""
-    name, base = place[0].rpartition("."), other[0].rpartition(".")
-    if name[0] != base[0] or not (name[2].isdigit() and base[2].isdigit()):
-        return False
-    return (int(name[2]), place[1]) > (int(base[2]), other[1])
 
 
 def _int(status: t.Mapping[str, str], name: str) -> int:

@@ -15,10 +15,11 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .downstream import LOG_IT, Since, Upstream, ask, is_harmless, losing
+from .downstream import LOG_IT, Upstream, ask, is_harmless, losing
 from .errors import Refusal, ReplError, ServerError, TableProblem
-from .facts import Replica, ServerFacts, binlog_position, read_replicas
+from .facts import Replica, ServerFacts, read_log_end, read_replicas
 from .leniency import IDEMPOTENT, STRICT, Applier
+from .logplace import LogPlace
 from .schema import Table
 from .session import Session
 from .topology import Pair, besides
@@ -28,7 +29,7 @@ _SETTLES = 5.0
 _POLL = 0.2
 
 #: Keeps replicas of a server lenient until the run is over, as downstream.idempotent() does; with the place where it began.
-Relax = t.Callable[[Session, ServerFacts, tuple[Replica, ...], t.Optional[Since]], None]
+Relax = t.Callable[[Session, ServerFacts, tuple[Replica, ...], t.Optional[LogPlace]], None]
 
 
 class _Side:
@@ -49,7 +50,7 @@ class _Side:
         self.rows = rows
         self.statements = statements
         #: Where the run began in its binary log.
-        self.since = _since(session)
+        self.since = read_log_end(session)
         self._partner = partner, partner_connected
         self._known: set[tuple[int | None, str | None]] = set()
         # Where the account may see no more: how many there are.
@@ -231,12 +232,6 @@ def _mending(upstream: Session) -> str:
         "Where one has stopped at what the run wrote (error 1062 or 1032), run there: SET GLOBAL"
         f" {variable} = '{IDEMPOTENT}'; {start}; when it has caught up, run there: SET GLOBAL {variable} = '{STRICT}'."
     )
-
-
-def _since(session: Session) -> Since | None:
-    position = binlog_position(session)
-    file, offset = position.get("File"), position.get("Position")
-    return (file, int(offset)) if file and offset else None
 
 
 def _names(replicas: t.Iterable[Replica]) -> str:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, fields, replace
 
 from . import grants, rings
 from .errors import AccessDenied, Refusal, UsageError
-from .facts import Replica, ServerFacts, binlog_position, feeds_replicas, read_facts, read_identity, read_replicas
+from .facts import Replica, ServerFacts, feeds_replicas, read_facts, read_identity, read_log_end, read_replicas
 from .links import ApplierRules, Link, read_applier_rules, read_links
+from .logplace import LogPlace
 from .options import Servers
 from .session import Endpoint, Session, connect
 
@@ -296,15 +297,11 @@ def _fetched_beyond(link: Link, upstream: Session, same_make: bool) -> bool:
     """
     if not link.io_running:
         return False
-    position = binlog_position(upstream)
-    file = position.get("File") or ""
-    if not link.read_file or not file:
+    end, fetched = read_log_end(upstream), LogPlace(link.read_file, link.read_position)
+    if not fetched.file or not end:
         return False
-    name, fetched = file.rpartition("."), link.read_file.rpartition(".")
-    if name[0] != fetched[0] or not (name[2].isdigit() and fetched[2].isdigit()):
-        return name[0] != fetched[0]
-    here = int(position.get("Position") or 0) if same_make else link.read_position
-    return (int(fetched[2]), link.read_position) > (int(name[2]), here)
+    here = end if same_make else LogPlace(end.file, fetched.offset)
+    return fetched.log != here.log or fetched.is_beyond(here)
 
 
 def besides(replicas: tuple[Replica, ...] | None, partner: ServerFacts, partner_connected: bool) -> tuple[Replica, ...] | None:

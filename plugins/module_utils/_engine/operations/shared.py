@@ -18,6 +18,7 @@ from ..downstream import idempotent
 from ..errors import Refusal, ServerError
 from ..facts import Replica
 from ..fence import check_links, fence_both, has_what_target_wrote
+from ..logplace import LogPlace
 from ..options import Pace, Repair, Servers
 from ..progress import Meter
 from ..session import Session
@@ -123,7 +124,7 @@ class Lenient:
         self._found: list[list[str]] = []
 
     def __call__(
-        self, upstream: Session, facts: ServerFacts, replicas: tuple[Replica, ...], since: tuple[str, int] | None = None
+        self, upstream: Session, facts: ServerFacts, replicas: tuple[Replica, ...], since: LogPlace | None = None
     ) -> None:
         """Make replicas of a server lenient. Raises what downstream.idempotent() does."""
         run = self._run

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,18 @@ def test_operations_are_imported_by_no_other_room():
             assert not [name for name in imports(room) if name.startswith("operations")], room
 
 
-def test_the_engine_and_the_collection_have_one_version():
-    collection = next((path / "galaxy.yml" for path in ENGINE.parents if (path / "galaxy.yml").exists()), None)
-    if collection is None:
+def root() -> Path:
+    """The collection's."""
+    found = next((path for path in ENGINE.parents if (path / "galaxy.yml").exists()), None)
+    if found is None:
         pytest.skip("installed without galaxy.yml")
-    assert f"version: {_engine.__version__}" in collection.read_text(encoding="utf-8").splitlines()
+    return found
+
+
+def test_every_room_has_its_place_on_the_map():
+    plan = (root() / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert [room.stem for room in ROOMS if not re.search(rf"[`/]{room.stem}`", plan)] == []
+
+
+def test_the_engine_and_the_collection_have_one_version():
+    assert f"version: {_engine.__version__}" in (root() / "galaxy.yml").read_text(encoding="utf-8").splitlines()

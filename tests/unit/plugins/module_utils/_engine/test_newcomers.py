@@ -15,6 +15,7 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.downst
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, ServerError, TableProblem
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.facts import Replica, ServerFacts
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.links import Link
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.logplace import LogPlace
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.newcomers import Newcomers
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.topology import Pair
 
@@ -45,7 +46,7 @@ class World:
             return found
 
         monkeypatch.setattr(newcomers, "read_replicas", replicas)
-        monkeypatch.setattr(newcomers, "binlog_position", lambda session: {"File": "bin.000003", "Position": "400"})
+        monkeypatch.setattr(newcomers, "read_log_end", lambda session: LogPlace("bin.000003", 400))
         monkeypatch.setattr(newcomers, "ask", lambda *_who: self.picky)
         monkeypatch.setattr(newcomers, "Applier", lambda session: SimpleNamespace(variable="slave_exec_mode"))
         monkeypatch.setattr(newcomers, "_SETTLES", 0.0)
@@ -72,7 +73,7 @@ def test_who_comes_is_made_lenient_once(monkeypatch):
     world.come()
     for _batch in range(2):
         world.newcomers.look(KEYED)
-    assert world.lenient == [("target", (NEW,), ("bin.000003", 400))]
+    assert world.lenient == [("target", (NEW,), LogPlace("bin.000003", 400))]
     assert world.newcomers.at_the_end() == ()
 
 
@@ -177,7 +178,7 @@ def test_a_server_that_does_not_answer_at_the_end_says_nothing(monkeypatch):
 )
 def test_what_was_applied(applied, enough):
     link = Link("", "db1", 3306, 1, None, True, False, applied_file=applied[0], applied_position=applied[1])
-    assert link.stopped_behind("bin.000003", 400) is enough
+    assert link.stopped_behind(LogPlace("bin.000003", 400)) is enough
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_what_was_applied(applied, enough):
 )
 def test_where_it_stopped(words, enough):
     link = Link("", "db1", 3306, 1, None, True, False, sql_error=words, applied_file="bin.000003", applied_position=4)
-    assert link.stopped_behind("bin.000003", 400) is enough
+    assert link.stopped_behind(LogPlace("bin.000003", 400)) is enough
 
 
 @pytest.mark.parametrize(("number", "rows"), [(1062, True), (1032, True), (1146, False)])
