@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 import types
 import typing as t
@@ -89,7 +90,19 @@ def deaf_worker(notes: t.Any) -> None:
     """One whose main thread does not hear a signal, as in a system call that was not interrupted."""
     with live.Beside(t.cast(t.Any, Host(notes)), {}):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        notes.put("deaf")
         time.sleep(60)
+
+
+def read_until(notes: t.Any, word: str) -> None:
+    """Return once a note with that word has come."""
+    too_late = threading.Timer(20, notes.put, ["too late"])
+    too_late.start()
+    note = ""
+    while word not in note:
+        note = notes.get()
+        assert note != "too late", word
+    too_late.cancel()
 
 
 def test_a_signal_that_finds_another_thread_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,10 +110,10 @@ def test_a_signal_that_finds_another_thread_is_heard(monkeypatch: pytest.MonkeyP
     notes = context.SimpleQueue()
     process = context.Process(target=deaf_worker, args=(notes,))
     process.start()
-    assert process.pid
-    time.sleep(0.5)
-    os.kill(process.pid, signal.SIGTERM)
-    process.join(2)
-    process.kill()
-    notes.put("nothing")
-    assert "stop" in notes.get()
+    try:
+        read_until(notes, "deaf")
+        assert process.pid
+        os.kill(process.pid, signal.SIGTERM)
+        read_until(notes, "stop")
+    finally:
+        process.kill()
