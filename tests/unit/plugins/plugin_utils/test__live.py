@@ -112,6 +112,7 @@ def test_a_signal_that_finds_another_thread_is_heard(monkeypatch: pytest.MonkeyP
     process.start()
     try:
         read_until(notes, "deaf")
+        time.sleep(0.5)  # until it sleeps: before, Python itself would look
         assert process.pid
         os.kill(process.pid, signal.SIGTERM)
         read_until(notes, "stop")
