@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import time
 import typing as t
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from . import grants
 from .errors import AccessDenied, ConnectError, LostConnection, Refusal, ReplError, ServerError, Undecided
+from .facts import read_identity
 from .fence import fence
 from .journal import Identity, Writer, left_lenient, note_strict
 from .links import Link, read_links
-from .session import Session
+from .session import Session, connect
 
 IDEMPOTENT, STRICT = "IDEMPOTENT", "STRICT"
 
@@ -148,12 +149,32 @@ def lenient_target(
 ) -> t.Iterator[None]:
     """Keep the target IDEMPOTENT while the context lasts; drain it and set STRICT then. ``problems`` gets what went wrong.
 
-    Found IDEMPOTENT, it is left so: somebody else wants it. Raises Refusal ``missing_grant``, ``journal_unwritable``.
+    Found IDEMPOTENT, it is left so: somebody else wants it. Restarted meanwhile it comes up STRICT and may stop at a row that
+    was written before: it is taken up again. Raises Refusal ``missing_grant``, ``journal_unwritable``.
     """
-    applier = Applier(target)
-    if applier.mode == IDEMPOTENT:
-        yield
-        return
+    expected = read_identity(target)
+    with ExitStack() as sessions:
+        applier = Applier(target, lambda: sessions.enter_context(_log_in_again(target, expected)))
+        if applier.mode == IDEMPOTENT:
+            yield
+        else:
+            with _lenient(applier, source, link, identity, journal, timeout, problems):
+                yield
+
+
+def _log_in_again(target: Session, expected: str) -> Session:
+    session = connect(target.endpoint, target.role)
+    here = read_identity(session)
+    if here != expected:
+        session.close()
+        raise Refusal("another_server", f"{session.name} was {expected} and is {here} now.", "See which of them replicates.")
+    return session
+
+
+@contextmanager
+def _lenient(
+    applier: Applier, source: Session, link: Link, identity: Identity, journal: Writer, timeout: float, problems: list[str]
+) -> t.Iterator[None]:
     journal.lenient(identity, True)
     try:
         applier.set(IDEMPOTENT, "leave 'allow_triggers' off and 'method' at 'auto'")
