@@ -22,7 +22,8 @@ from .facts import read_identity
 from .fence import fence
 from .journal import Identity, Writer, left_lenient, note_strict
 from .links import Link, read_links
-from .session import Session, connect
+from .session import Session
+from .topology import another
 
 IDEMPOTENT, STRICT = "IDEMPOTENT", "STRICT"
 
@@ -154,40 +155,23 @@ def lenient_target(
     """
     expected = read_identity(target)
     with ExitStack() as sessions:
-        applier = Applier(target, lambda: sessions.enter_context(_log_in_again(target, expected)))
+        applier = Applier(target, lambda: sessions.enter_context(another(target, expected)))
         if applier.mode == IDEMPOTENT:
             yield
-        else:
-            with _lenient(applier, source, link, identity, journal, timeout, problems):
-                yield
-
-
-def _log_in_again(target: Session, expected: str) -> Session:
-    session = connect(target.endpoint, target.role)
-    here = read_identity(session)
-    if here != expected:
-        session.close()
-        raise Refusal("another_server", f"{session.name} was {expected} and is {here} now.", "See which of them replicates.")
-    return session
-
-
-@contextmanager
-def _lenient(
-    applier: Applier, source: Session, link: Link, identity: Identity, journal: Writer, timeout: float, problems: list[str]
-) -> t.Iterator[None]:
-    journal.lenient(identity, True)
-    try:
-        applier.set(IDEMPOTENT, "leave 'allow_triggers' off and 'method' at 'auto'")
-    except ReplError:
-        journal.lenient(identity, False)
-        raise
-    try:
-        yield
-    finally:
-        found = list(applier.restore(source, link, timeout))
-        problems += found
-        if not found:
+            return
+        journal.lenient(identity, True)
+        try:
+            applier.set(IDEMPOTENT, "leave 'allow_triggers' off and 'method' at 'auto'")
+        except ReplError:
             journal.lenient(identity, False)
+            raise
+        try:
+            yield
+        finally:
+            found = list(applier.restore(source, link, timeout))
+            problems += found
+            if not found:
+                journal.lenient(identity, False)
 
 
 def put_back(source: Session, target: Session, link: Link, identity: Identity, directory: str, timeout: float) -> str:

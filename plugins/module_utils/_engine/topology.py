@@ -20,7 +20,7 @@ from .logplace import LogPlace
 from .options import Servers
 from .session import Endpoint, Session, connect
 
-__all__ = ["OpenPair", "Pair", "Replica", "ServerFacts", "inspect", "locate_source", "open_pair", "open_source"]
+__all__ = ["OpenPair", "Pair", "Replica", "ServerFacts", "another", "inspect", "locate_source", "open_pair", "open_source"]
 
 
 # Seconds until the receiver of a link that says it is connected must show on the server that it reads from.
@@ -145,18 +145,22 @@ class OpenPair:
 
     def new_source(self) -> Session:
         """Open another session to the source, the caller's to close. Raises ConnectError, Refusal ``another_server``."""
-        return _another(self.source)
+        return another(self.source, read_identity(self.source))
 
     def new_target(self) -> Session:
         """Open another session to the target, the caller's to close. Raises ConnectError, Refusal ``another_server``."""
-        return _another(self.target)
+        return another(self.target, read_identity(self.target))
 
 
-def _another(first: Session) -> Session:
-    """Open one more session to a server, after proof that a proxy or a name did not lead to another one this time."""
+def another(first: Session, expected: str) -> Session:
+    """Open one more session to a server, after proof that a proxy or a name did not lead to another one this time.
+
+    ``expected``: what read_identity() told of the first one, which may be lost by now. The caller has to close it. Raises
+    ConnectError, ServerError, Refusal ``another_server``.
+    """
     session = connect(first.endpoint, first.role)
     try:
-        here, expected = read_identity(session), read_identity(first)
+        here = read_identity(session)
         if here != expected:
             raise Refusal(
                 "another_server",
