@@ -18,7 +18,7 @@ from sandbox import ReplicationBroken, Server
 from .stage import Stage, Tally, mode, mode_variable
 
 #: What stops a strict replica at rows that it has already, or lacks.
-_AT_ROWS = (1062, 1032)
+AT_ROWS = (1062, 1032)
 
 
 class After:
@@ -50,7 +50,7 @@ class After:
 
     def _mend(self, server: Server) -> bool:
         status = server.replica_status()
-        if status.get("Last_SQL_Errno") not in _AT_ROWS:
+        if status.get("Last_SQL_Errno") not in AT_ROWS:
             return False
         said = self._said(server)
         wanted = (f"SET GLOBAL {mode_variable(server)} = 'IDEMPOTENT'", "START ")

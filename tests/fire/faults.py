@@ -133,7 +133,8 @@ class Fault:
 
     ``changes``: it changes tables, as an application may. ``process``: it ends the tool's own process.
     ``cramped``: it wants servers with little room for temporary files. ``below``: it strikes a replica below the two.
-    ``before``: what is done before the run begins. ``refuse``: the run is not allowed to make replicas lenient.
+    ``before``: what is done before the run begins. ``refuse``: the run is not allowed to make replicas lenient. ``host``: the
+    target dies with the tool.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Fault:
     rare: bool = False
     before: Callable[[Field], None] | None = None
     refuse: bool = False
+    host: bool = False
 
 
 def _kill(what: str) -> Callable[[Field], None]:
@@ -335,6 +337,27 @@ def _clock(place: Field) -> None:
     place.healing.append(mend)
 
 
+def _lose_host(place: Field) -> None:
+    """The host of the tool loses its power, now or in a moment; with it the target, whose end is struck.py's."""
+    time.sleep(place.dice.choice([0.0, place.dice.random()]))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _forget(connection: pymysql.Connection[Any]) -> None:
+    with suppress(pymysql.MySQLError):
+        connection.close()
+
+
+def _hold_rows(place: Field) -> None:
+    """Keep the target from applying, most of the time, so that it dies behind the source."""
+    if place.dice.random() < 0.7:
+        holder = place.stage.pair.b.connect(database=place.database)
+        place.healing.append(lambda: _forget(holder))
+        with holder.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT * FROM t1 WHERE id % 2 = 0 OR id > 60 FOR UPDATE")
+
+
 def _end_process(how: signal.Signals) -> Callable[[Field], None]:
     def strike(place: Field) -> None:
         os.kill(os.getpid(), how)
@@ -412,6 +435,7 @@ FAULTS = (
     Fault("clock jump", _clock),
     Fault("tool SIGKILL", _end_process(signal.SIGKILL), process=True),
     Fault("tool SIGTERM", _end_process(signal.SIGTERM), process=True),
+    Fault("host of target and tool lost", _lose_host, beside=True, process=True, host=True, before=_hold_rows),
     Fault("network cut", _cut, network=True, beside=True),
     Fault("network stalled", _stall, network=True, beside=True),
     Fault("network slow", _slow, network=True),

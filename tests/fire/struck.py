@@ -37,6 +37,7 @@ from .after import After
 from .faults import FAULTS, Fault, Field, Trigger
 from .faults_below import BELOW
 from .hands import Image, difference
+from .host import take_up
 from .proxy import Proxy
 from .stage import MERGE, PASSWORD, PLAIN, ROW, STRUCK, Broken, Stage, Tally, documented_codes, user_of
 from .tables import AGE, LOGGED, Step
@@ -167,6 +168,8 @@ class _Struck:
                 place.heal()
                 self.revive()
         self.typed(outcome)
+        if self.trial.fault.host:
+            take_up(self.stage, self.tally, self.run_sync)
         after = After(self.stage, self.tally, outcome, self.unseen(place))
         after.settle()
         self.hold(self.pair.links_healthy(), "links run")
@@ -257,10 +260,10 @@ class _Struck:
         """The fault strikes; returns whether it did, and the report or the error."""
         trial = self.trial
         servers = self.servers(place.proxies if trial.fault.network else None)
-        if trial.fault.process:
-            return self.in_a_process(place, servers, journal)
         if trial.fault.before:
             trial.fault.before(place)
+        if trial.fault.process:
+            return self.in_a_process(place, servers, journal)
         outcome: list[Any] = []
 
         def work() -> None:
@@ -302,7 +305,8 @@ class _Struck:
         child = os.fork()
         if not child:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            with suppress(BaseException), Trigger(self.trial.at, lambda: self.trial.fault.strike(place), False):
+            fault = self.trial.fault
+            with suppress(BaseException), Trigger(self.trial.at, lambda: fault.strike(place), fault.beside):
                 self.operate(servers, journal)
                 with open(result, "wb") as file:
                     pickle.dump("done", file)
@@ -314,7 +318,10 @@ class _Struck:
                 os.waitpid(child, 0)
                 raise Broken("a run ends")
             time.sleep(0.01)
-        return not os.path.exists(result), None
+        struck = not os.path.exists(result)
+        if struck and self.trial.fault.host:
+            self.pair.b.kill()
+        return struck, None
 
     def revive(self) -> None:
         """Whatever the fault left: servers run, links are started."""
