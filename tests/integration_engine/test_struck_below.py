@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from contextlib import contextmanager
 
 import pytest
-from integration_engine.support import PASSWORD, REPAIR_GRANTS, account, image, servers
+from integration_engine.support import PASSWORD, REPAIR_GRANTS, account, image, servers, until
 from integration_engine.test_downstream import mode
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import leniency, options
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync, undo
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.progress import REPAIR
 from sandbox import co_masters
@@ -35,6 +38,7 @@ def drifted(flavor):
         pair.a.execute(
             ["CREATE DATABASE d", "CREATE TABLE d.t (id int PRIMARY KEY, v varchar(9))", f"INSERT INTO d.t VALUES {rows}"]
         )
+        pair.a.execute(["CREATE TABLE d.good LIKE d.t", "INSERT INTO d.good SELECT * FROM d.t"])
         pair.wait()
         pair.b.execute("DELETE FROM t WHERE id > 3", database="d", logged=False)
         yield pair, below, image(pair.a, "d")
@@ -137,6 +141,47 @@ def test_one_that_a_killed_run_has_left_lenient_is_strict_after_the_next(tmp_pat
         below.execute(f"SET GLOBAL {'replica' if flavor == 'mysql-9' else 'slave'}_exec_mode = 'IDEMPOTENT'")
         run(pair, tmp_path)
         assert mode(below) == "IDEMPOTENT"  # that was somebody else
+
+
+@pytest.mark.parametrize("rest", [True, False])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_of_one_that_died_with_the_run_the_next_says_what_to_do(tmp_path, flavor, rest):
+    """It is STRICT after its restart and stopped (1062). Nobody was left to say so, and the next run did not know of it.
+
+    ``rest``: whether anything is left to repair.
+    """
+    with drifted(flavor) as (pair, below, good):
+        with below.connect(database="d") as holder, holder.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT * FROM t FOR UPDATE")
+            child = os.fork()
+            if not child:
+                try:
+                    run(pair, tmp_path, lambda: os.kill(os.getpid(), signal.SIGKILL))
+                finally:
+                    os._exit(1)
+            assert os.waitpid(child, 0)[1] == signal.SIGKILL
+            below.kill()
+        below.start()
+        until(lambda: below.replica_status().get("Last_SQL_Errno") == 1062)
+        if not rest:
+            pair.b.execute("REPLACE INTO t SELECT * FROM good", database="d", logged=False)
+        if rest:
+            with pytest.raises(Refusal, match="stopped_link") as told:
+                run(pair, tmp_path)
+            words = str(told.value)
+        else:
+            report = run(pair, tmp_path)
+            assert not report.changed
+            (words,) = (hazard.message for hazard in report.hazards if hazard.code == "idempotent_left_on")
+        assert str(below.port) in words
+        lenient, start, strict = words[words.index("SET GLOBAL") :].split("; ")
+        below.execute([lenient, start])
+        run(pair, tmp_path)
+        pair.wait()
+        below.execute(strict[strict.index("SET GLOBAL") :].split("'STRICT'")[0] + "'STRICT'")
+        assert pair.links_healthy()
+        assert image(pair.a, "d") == image(pair.b, "d") == image(below, "d") == good
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)

@@ -6,25 +6,30 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from contextlib import contextmanager
 
 import pytest
-from integration_engine.support import assert_repaired, image, servers, until
+from integration_engine.support import PASSWORD, REPAIR_GRANTS, assert_repaired, image, servers, until
 from integration_engine.test_downstream import mode
 from integration_engine.test_struck_below import restart
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import options
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import journal, options, rowwise
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.journal import Writer
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync, undo
 from sandbox import co_masters
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
+# The newer MariaDB does not say where in the log the row is at which it has stopped.
+EACH = (*FLAVORS, "mariadb-11.8")
 
 
-def run(pair, undo_dir, fence_timeout=30):
+def run(pair, undo_dir, fence_timeout=30, apply=True, **login):
     how = options.Repair(undo_dir=str(undo_dir), method="row")
-    logins = servers(pair, fence_timeout=fence_timeout)
-    return sync.run(logins, options.Selection(databases=("d",)), options.Pace(), how, 10, apply=True)
+    logins = servers(pair, fence_timeout=fence_timeout, **login)
+    return sync.run(logins, options.Selection(databases=("d",)), options.Pace(), how, 10, apply)
 
 
 @contextmanager
@@ -37,8 +42,8 @@ def struck(flavor, monkeypatch, strike):
         strikes = [strike]
         committed = Writer.committed
 
-        def strike_once(writer, ids):
-            committed(writer, ids)
+        def strike_once(writer, *told):
+            committed(writer, *told)
             while strikes:
                 strikes.pop()(pair.b)
 
@@ -75,3 +80,133 @@ def test_of_one_that_does_not_come_back_is_said_what_to_do(tmp_path, flavor, mon
         assert_repaired(pair, "d", good)
         pair.b.execute(strict[strict.index("SET GLOBAL") :].split(".")[0])
         assert mode(pair.b) == "STRICT"
+
+
+DRIFTS = {
+    "a row is missing": ("DELETE FROM d.t WHERE id = 2", 2, 1032),
+    "a row is too much": ("INSERT INTO d.t VALUES (9)", 9, 1062),
+}
+
+
+@contextmanager
+def died(flavor, undo_dir, when=(rowwise._Run, "_verify"), drift="a row is missing"):
+    """A pair whose target and the run that repairs it were killed in one instant, a row written that the target has not applied.
+
+    As where the host of both loses its power. The target is up again, STRICT, and has stopped at that row.
+    """
+    statement, row, number = DRIFTS[drift]
+    with co_masters(flavor) as pair:
+        pair.a.execute(["CREATE DATABASE d", "CREATE TABLE d.t (id int PRIMARY KEY)", "INSERT INTO d.t VALUES (1), (2), (3)"])
+        pair.a.execute(["CREATE TABLE d.other (id int PRIMARY KEY, v int)", "INSERT INTO d.other VALUES (1, 1), (2, 2)"])
+        pair.wait()
+        pair.b.execute(statement, logged=False)
+        with pair.b.connect(database="d") as holder, holder.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute(f"SELECT * FROM t WHERE id = {row} FOR UPDATE")
+            target = pair.b.pid
+            child = os.fork()
+            if not child:
+                setattr(*when, lambda *_unused: [os.kill(each, signal.SIGKILL) for each in (target, os.getpid())])
+                try:
+                    run(pair, undo_dir)
+                finally:
+                    os._exit(1)
+            assert os.waitpid(child, 0)[1] == signal.SIGKILL
+            pair.b.kill()
+        pair.b.start()
+        until(lambda: pair.b.replica_status().get("Last_SQL_Errno") == number)
+        until(lambda: pair.a.replica_status()["Replica_IO_Running"] == "Yes")
+        assert mode(pair.b) == "STRICT"
+        yield pair, image(pair.a, "d")
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+@pytest.mark.parametrize("flavor", EACH)
+def test_the_next_run_takes_up_one_that_died_with_the_run(tmp_path, flavor, drift):
+    with died(flavor, tmp_path, drift=drift) as (pair, good):
+        before = image(pair.b, "d")
+        with pytest.raises(Refusal, match="link_error") as told:
+            run(pair, tmp_path, apply=False)
+        (path,) = map(str, tmp_path.glob("*.jsonl"))
+        assert path in str(told.value)
+        assert (image(pair.b, "d"), mode(pair.b)) == (before, "STRICT")
+        result = run(pair, tmp_path)
+        assert (result.failed, result.in_sync, result.changes.total) == (False, True, 0), result.message
+        assert_repaired(pair, "d", good)
+        assert mode(pair.b) == "STRICT"
+        (said,) = (hazard.message for hazard in result.hazards if hazard.code == "idempotent_left_on")
+        assert path in said
+        assert not journal.read(path).left_lenient
+
+
+@pytest.mark.parametrize("flavor", EACH)
+def test_one_that_has_stopped_at_anothers_row_since_is_left_alone(tmp_path, flavor):
+    """Somebody mended it by hand, as the documentation says; what stopped it later is nothing that we know."""
+    variable = "replica_exec_mode" if flavor == "mysql-9" else "slave_exec_mode"
+    with died(flavor, tmp_path) as (pair, good):
+        pair.b.execute(f"SET GLOBAL {variable} = 'IDEMPOTENT'")
+        pair.b.start_replica()
+        assert_repaired(pair, "d", good)
+        pair.b.execute(f"SET GLOBAL {variable} = 'STRICT'")
+        pair.b.execute("DELETE FROM d.other WHERE id = 1", logged=False)
+        pair.a.execute(["SET binlog_format = 'ROW'", "UPDATE d.other SET v = 9 WHERE id = 1"])
+        until(lambda: pair.b.replica_status().get("Last_SQL_Errno") == 1032)
+        before = image(pair.b, "d")
+        with pytest.raises(Refusal, match="link_error"):
+            run(pair, tmp_path)
+        assert (image(pair.b, "d"), mode(pair.b)) == (before, "STRICT")
+        assert pair.b.replica_status()["Last_SQL_Errno"] == 1032
+
+
+@pytest.mark.parametrize("flavor", EACH)
+def test_where_it_cannot_be_told_whose_row_it_was_the_refusal_says_what_to_do(tmp_path, flavor):
+    """The run died after the commit, and before it could note where in the binary log that is."""
+    with died(flavor, tmp_path, when=(Writer, "committed")) as (pair, good):
+        with pytest.raises(Refusal, match="link_error") as told:
+            run(pair, tmp_path)
+        lenient, start, strict = told.value.remedy[told.value.remedy.index("SET GLOBAL") :].split("; ")
+        pair.b.execute([lenient, start])
+        pair.wait()
+        pair.b.execute(strict[strict.index("SET GLOBAL") :].split("'STRICT'")[0] + "'STRICT'")
+        result = run(pair, tmp_path)
+        assert not result.failed, result.message
+        assert_repaired(pair, "d", good)
+
+
+@pytest.mark.parametrize("flavor", EACH)
+def test_an_undo_takes_it_up_too(tmp_path, flavor):
+    with died(flavor, tmp_path) as (pair, _good):
+        (path,) = map(str, tmp_path.glob("*.jsonl"))
+        result = undo.run(servers(pair), path, undo_dir=str(tmp_path))
+        assert (result.failed, result.changes.deleted) == (False, 1), result.message
+        pair.wait()
+        assert pair.links_healthy()
+        assert mode(pair.b) == "STRICT"
+        assert image(pair.a, "d") == image(pair.b, "d")
+        assert image(pair.b, "d")["t"] == [(b"1",), (b"3",)]
+
+
+def test_without_the_right_to_start_it_the_refusal_says_how_to(tmp_path):
+    """On MySQL the right to set the mode does not start an applier."""
+    with died("mysql-9", tmp_path) as (pair, good):
+        data, everywhere = REPAIR_GRANTS["mysql"]
+        rights = [*data, "INSERT", "DELETE"], everywhere
+        with account_without_replication(pair, *rights) as user:
+            with pytest.raises(Refusal) as told:
+                run(pair, tmp_path, user=user, password=PASSWORD)
+            assert "START REPLICA SQL_THREAD FOR CHANNEL ''" in str(told.value)
+            result = run(pair, tmp_path)  # root may
+            assert not result.failed, result.message
+        assert_repaired(pair, "d", good)
+
+
+@contextmanager
+def account_without_replication(pair, data, everywhere):
+    """An account on both servers while the link between them stands still."""
+    for server in (pair.a, pair.b):
+        with server.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SET sql_log_bin = 0")
+            cursor.execute(f"CREATE USER u IDENTIFIED BY '{PASSWORD}'")
+            cursor.execute(f"GRANT {', '.join(data)} ON d.* TO u")
+            cursor.execute(f"GRANT {', '.join(everywhere)} ON *.* TO u")
+    yield "u"

@@ -25,11 +25,13 @@ import typing as t
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from . import aftermath
 from .dialect import MARIADB
 from .endpoint import Endpoint
+from .entries import Identity
 from .errors import ConnectError, Refusal, ReplError, ServerError
 from .facts import Replica, ServerFacts, read_facts, read_replicas
-from .journal import Identity, Writer, left_lenient, note_strict
+from .journal import Writer
 from .leniency import IDEMPOTENT, Applier
 from .links import ApplierRules, Link, read_applier_rules, read_links
 from .logplace import LogPlace
@@ -108,7 +110,7 @@ def refuse_unsettable(found: t.Iterable[Upstream]) -> None:
     with ExitStack() as sessions:
         for session, facts, replicas in found:
             for replica in replicas:
-                _open(sessions, session, facts, replica)[0].refuse_unsettable(_OTHERWISE)
+                _open(sessions, session, facts, replica).applier.refuse_unsettable(_OTHERWISE)
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def idempotent(
     """
     problems: list[str] = []
     with ExitStack() as sessions:
-        all_below = [_open(sessions, upstream, facts, replica, since) for replica in replicas]
+        all_below = [_open(sessions, upstream, facts, replica, since, journal.directory) for replica in replicas]
         relaxed: list[_Below] = []
         try:
             for below in all_below:
@@ -242,18 +244,24 @@ def put_back(
 ) -> t.Iterator[tuple[bool, str]]:
     """Set replicas STRICT that a run of ours which was killed has left IDEMPOTENT, by the journals in ``directory``.
 
-    Yields for each of them whether it is STRICT now, and what there is to say. One that cannot be asked is left alone.
+    Yields for each of them whether it is STRICT and runs now, and what there is to say. One that cannot be asked is left alone.
+    One that was restarted since is STRICT, and may have stopped: what to do is said, since it is not known at whose row.
     """
     for upstream, facts, replicas in upstreams:
         for replica in replicas:
             with ExitStack() as sessions, suppress(ReplError):
-                below = _open(sessions, upstream, facts, replica)
-                path = left_lenient(directory, below.identity) if below.applier.mode == IDEMPOTENT else None
-                if path:
+                below = _log_in(sessions, upstream, facts, replica)
+                stopped = _advice(below, directory)
+                if stopped:
+                    yield False, f"The replica {replica} has stopped: {below.link.problem}. {stopped}"
+                    continue
+                _refuse_unfit(below, facts, None, directory)
+                left = aftermath.find(directory, below.identity) if below.applier.mode == IDEMPOTENT else None
+                if left:
                     drain()
                     problems = list(below.applier.restore(upstream, below.link, timeout))
                     if not problems:
-                        note_strict(path, below.identity)
+                        aftermath.note_strict(left)
                     mended = (
                         f"The replica {replica} was in IDEMPOTENT mode, left so by a run that was killed; it is STRICT again."
                     )
@@ -261,14 +269,16 @@ def put_back(
 
 
 class _Below(t.NamedTuple):
-    """A replica below: what it is told, what it applies, and who it is."""
+    """A replica below: a session to it, what was found there, what it applies, what it is told, and who it is."""
 
-    applier: Applier
+    session: Session
+    facts: ServerFacts
     link: Link
+    applier: Applier
     identity: Identity
 
 
-def _log_in(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica: Replica) -> tuple[Session, ServerFacts, Link]:
+def _log_in(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica: Replica) -> _Below:
     """Log in to a replica and prove that it is the one."""
     address = upstream.endpoint.at(replica.host, replica.port)
     session = sessions.enter_context(connect(address, f"replica below the {upstream.role}"))
@@ -281,13 +291,21 @@ def _log_in(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica:
             f"{session.name} is not the replica of the {upstream.role} that reports this address ({replica}).",
             "Correct its report_host and report_port.",
         )
-    return session, found, link
+    identity = Identity(session.endpoint.address, found.server_id, found.uuid)
+    return _Below(session, found, link, Applier(session, lambda: _log_in(sessions, upstream, facts, replica).session), identity)
 
 
-def _open(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica: Replica, since: LogPlace | None = None) -> _Below:
+def _open(
+    sessions: ExitStack,
+    upstream: Session,
+    facts: ServerFacts,
+    replica: Replica,
+    since: LogPlace | None = None,
+    directory: str | None = None,
+) -> _Below:
     """Log in to a replica and prove that it is the one, and the last of its line.
 
-    It must run, or have stopped at a row that was logged after ``since``.
+    It must run, or have stopped at a row that was logged after ``since``. ``directory``: of journals that may know of it.
     """
     if not (replica.host and replica.port and replica.server_id):
         raise Refusal(
@@ -297,24 +315,37 @@ def _open(sessions: ExitStack, upstream: Session, facts: ServerFacts, replica: R
             f" GRANT {upstream.dialect.replicas_privilege.split('|')[0]} ON *.* to the account, which shows them"
             " (SHOW REPLICAS).",
         )
-    session, found, link = _log_in(sessions, upstream, facts, replica)
+    below = _log_in(sessions, upstream, facts, replica)
+    _refuse_unfit(below, facts, since, directory)
+    return below
+
+
+def _advice(below: _Below, directory: str | None) -> str:
+    """What to do about one that has stopped, where the journals tell that it was lenient for a run which died."""
+    stopped = directory is not None and below.link.stopped_at_rows
+    left = aftermath.find(directory or "", below.identity) if stopped else None
+    return aftermath.advice(left, below.applier, below.link) if left else ""
+
+
+def _refuse_unfit(below: _Below, facts: ServerFacts, since: LogPlace | None, directory: str | None) -> None:
+    session, link = below.session, below.link
     if link.problem and not (since and link.stopped_at_rows and link.stopped_behind(since)):
         raise Refusal(
-            "stopped_link", f"{link.name} on {session.name} does not replicate: {link.problem}.", "Mend and start it first."
+            "stopped_link",
+            f"{link.name} on {session.name} does not replicate: {link.problem}.",
+            _advice(below, directory) or "Mend and start it first.",
         )
     with session.answers_within(_ANSWER):
-        below = read_replicas(session)
-    if below is None or [each for each in below if each.server_id != facts.server_id]:
+        deeper = read_replicas(session)
+    if deeper is None or [each for each in deeper if each.server_id != facts.server_id]:
         raise Refusal(
             "downstream_replicas",
             f"{session.name} has replicas of its own, or may have: what becomes of them is not known.",
             "Detach them for the time of the repair.",
         )
-    if found.stops_on_rows:
+    if below.facts.stops_on_rows:
         raise Refusal(
             "downstream_replicas",
             f"{session.name} logs statements only and stops on row changes that it is to log again (error 1666).",
             "Run there: STOP REPLICA; SET GLOBAL binlog_format='ROW'; START REPLICA.",
         )
-    applier = Applier(session, lambda: _log_in(sessions, upstream, facts, replica)[0])
-    return _Below(applier, link, Identity(session.endpoint.address, found.server_id, found.uuid))

@@ -21,6 +21,10 @@ class Identity:
     server_id: int
     uuid: str | None
 
+    def is_same(self, other: Identity) -> bool:
+        """Whether both are one server; its address may have been written otherwise."""
+        return (self.server_id, self.uuid) == (other.server_id, other.uuid)
+
 
 @dataclass(frozen=True)
 class Header:

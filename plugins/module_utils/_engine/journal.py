@@ -17,10 +17,12 @@ One file for each run, mode 0600, one JSON object a line, only ever appended to.
                ``side``: "source" where the source gets the target's row, so that ``before`` is the source's old row,
                ``after`` the target's, and ``kind`` told from the source; without it the target is changed
 ``image``      ``id`` of a row and its ``before`` and ``after`` (and ``copies``) as read last; replaces what was said before
-``committed``  ``rows``: the change of these is in the source's binary log
+``committed``  ``rows``: the change of these is in the source's binary log; ``until``, where a server is lenient for it:
+               where that log ended then (``file``, ``offset``); on disk before the target is looked at
 ``verified``   ``rows``: these are equal on both servers, replication drained
 ``lenient``    ``server`` (as in the header) and ``on``: whether the run has this server's applier in IDEMPOTENT mode from
-               here on; on disk before it is set, and after it is put back
+               here on; on disk before it is set, and after it is put back; ``since``, of the target: where the source's
+               binary log ended before
 
 Version 2 is version 1 and ``side``, ``digest``, ``digest_by``; both are read. Images list the values of ``columns`` as
 codec.read_expression reads them, in the form of images.py. A run may be killed at any instant: the last line may be
@@ -44,6 +46,7 @@ from .confirm import DIFFERENT, EXTRA, MISSING, Difference
 from .dialect import SYSTEM_DATABASES
 from .entries import Entry, Header, Identity, JournaledTable, describe
 from .errors import Refusal
+from .logplace import LogPlace, LogSpan
 from .places import Places
 from .schema import Table, TableName
 from .session import Row
@@ -83,6 +86,11 @@ class Writer:
         #: Servers that are noted to be in IDEMPOTENT mode.
         self.lenient_servers: set[Identity] = set()
 
+    @property
+    def directory(self) -> str:
+        """Where it is, beside those of other runs."""
+        return os.path.dirname(self.path)
+
     def __enter__(self) -> Writer:
         return self
 
@@ -115,17 +123,29 @@ class Writer:
         counted = {"copies": list(copies)} if copies else {}
         self._write({"is": "image", "id": row, "before": images.encode(before), "after": images.encode(after), **counted})
 
-    def committed(self, rows: t.Iterable[int]) -> None:
-        """Note that the change of these rows is in the binary log. Need not be on disk before anything else is."""
-        self._write({"is": "committed", "rows": sorted(rows)}, urgent=False)
+    def committed(self, rows: t.Iterable[int], until: LogPlace | None = None) -> None:
+        """Note that the change of these rows is in the binary log, which ends at ``until`` now.
+
+        That place is on disk when this returns: a target that dies with the run is taken up again by it. Without one this need
+        not be on disk before anything else is.
+        """
+        place = {"until": asdict(until)} if until else {}
+        self._write({"is": "committed", "rows": sorted(rows), **place}, urgent=False)
+        if until:
+            self._unsynced += 1
+            self.flush()
 
     def verified(self, rows: t.Iterable[int]) -> None:
         """Note that these rows were seen equal on both servers."""
         self._write({"is": "verified", "rows": sorted(rows)}, urgent=False)
 
-    def lenient(self, server: Identity, on: bool) -> None:
-        """Note on disk that a server's applier is in IDEMPOTENT mode from here on, or no more."""
-        self._write({"is": "lenient", "server": asdict(server), "on": on})
+    def lenient(self, server: Identity, on: bool, since: LogPlace | None = None) -> None:
+        """Note on disk that a server's applier is in IDEMPOTENT mode from here on, or no more.
+
+        ``since``: for what is logged behind that place in the source's binary log; None where it is not the target.
+        """
+        place = {"since": asdict(since)} if since else {}
+        self._write({"is": "lenient", "server": asdict(server), "on": on, **place})
         self.flush()
         (self.lenient_servers.add if on else self.lenient_servers.discard)(server)
 
@@ -147,7 +167,7 @@ class Writer:
         try:
             self.flush()
         finally:
-            with _writing(self.path):
+            with writing(self.path):
                 self._file.raw.close()
 
     def _write(self, line: dict[str, t.Any], urgent: bool = True) -> None:
@@ -161,7 +181,7 @@ class Writer:
     @contextlib.contextmanager
     def _noting_trouble(self) -> t.Iterator[None]:
         try:
-            with _writing(self.path):
+            with writing(self.path):
                 yield
         except Refusal:
             self._in_trouble = True
@@ -173,12 +193,12 @@ def create(directory: str, header: Header) -> Writer:
 
     The header is on disk when this returns. Raises Refusal ``journal_unwritable``.
     """
-    directory = _place(directory)
+    directory = folder(directory)
     run = secrets.token_hex(8)
     now = time.gmtime()
     place = re.sub(r"[^A-Za-z0-9.-]+", "_", header.target.address).strip("._-")[:64] or "target"
     path = os.path.join(directory, f"{header.kind}-{time.strftime('%Y%m%dT%H%M%SZ', now)}-{place}-{run}.jsonl")
-    with _writing(path):
+    with writing(path):
         os.makedirs(directory, mode=0o700, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     writer = Writer(path, descriptor)
@@ -186,7 +206,7 @@ def create(directory: str, header: Header) -> Writer:
         said = {**asdict(header), "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", now), "run": run}
         writer._write({"is": "header", "format": FORMAT, "version": VERSION, **said})
         writer.flush()
-        with _writing(path):
+        with writing(path):
             sync_directory(directory)
     except BaseException:
         # Nothing was changed; a file without a header would only puzzle whoever finds it.
@@ -198,12 +218,13 @@ def create(directory: str, header: Header) -> Writer:
     return writer
 
 
-def _place(directory: str) -> str:
+def folder(directory: str) -> str:
+    """Where the journals of ``directory`` ("": the default one) are."""
     return os.path.abspath(os.path.expanduser(directory or DEFAULT_DIRECTORY))
 
 
 @contextlib.contextmanager
-def _writing(path: str) -> t.Iterator[None]:
+def writing(path: str) -> t.Iterator[None]:
     """Turn any trouble with the file into the refusal that stops the run."""
     try:
         yield
@@ -225,12 +246,19 @@ class Journal:
         self.path = path
         self.tables: dict[int, JournaledTable] = {}
         self._places = Places()
-        #: Servers that the run had set, or was about to set, to IDEMPOTENT mode, and did not put back.
-        self.left_lenient: set[Identity] = set()
+        #: Servers that the run had set, or was about to set, to IDEMPOTENT mode, and did not put back; of the target, where the
+        #: source's binary log ended before.
+        self.left_lenient: dict[Identity, LogPlace | None] = {}
+        self._until: LogPlace | None = None
         self.header = self._scan()
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def lenient_for(self, server: Identity) -> LogSpan | None:
+        """What in the source's binary log a server was left lenient for; None: that is not known."""
+        since = self.left_lenient[server]
+        return LogSpan(since, self._until) if since and self._until else None
 
     def count(self, table: JournaledTable) -> int:
         """How many rows of one table there are."""
@@ -301,8 +329,12 @@ class Journal:
             _check_images(line, len(self.tables[self._places.image(line["id"], offset)].columns))
         elif kind == "committed":
             self._places.commit(line["rows"])
+            self._until = _read_place(line, "until") or self._until
         elif kind == "lenient":
-            (self.left_lenient.add if line["on"] else self.left_lenient.discard)(Identity(**line["server"]))
+            server = Identity(**line["server"])
+            self.left_lenient.pop(server, None)
+            if line["on"]:
+                self.left_lenient[server] = _read_place(line, "since")
         elif kind != "verified":
             raise ValueError(f"unknown kind of line {kind!r}")
 
@@ -315,48 +347,6 @@ def read(path: str) -> Journal:
         raise _unreadable(path, exc.strerror or str(exc)) from exc
 
 
-def left_lenient(directory: str, server: Identity) -> str | None:
-    """The latest journal in ``directory`` ("": the default one) by which a run left this server in IDEMPOTENT mode.
-
-    What cannot be read tells nothing.
-    """
-    directory = _place(directory)
-    try:
-        names = [name for name in os.listdir(directory) if name.endswith(".jsonl")]
-    except OSError:
-        return None
-    found = []
-    for name in names:
-        path = os.path.join(directory, name)
-        with contextlib.suppress(Refusal):
-            journal = read(path)
-            if any(_is_same(server, other) for other in journal.left_lenient):
-                found.append((journal.header.created, path))
-    return max(found)[1] if found else None
-
-
-def note_strict(path: str, server: Identity) -> None:
-    """Note in the journal of a run that was killed that this server is not in IDEMPOTENT mode any more.
-
-    Raises Refusal ``journal_unwritable``.
-    """
-    with _writing(path), open(path, "rb+") as file:
-        whole = file.read().rfind(b"\n") + 1
-        file.seek(whole)
-        file.truncate()  # a line that was not finished says nothing
-        for left in read(path).left_lenient:
-            if _is_same(left, server):
-                line = {"is": "lenient", "server": asdict(left), "on": False}
-                file.write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _is_same(a: Identity, b: Identity) -> bool:
-    """Whether both are one server; its address may have been written otherwise."""
-    return (a.server_id, a.uuid) == (b.server_id, b.uuid)
-
-
 def _read_header(line: dict[str, t.Any]) -> Header:
     if line.get("is") != "header" or line.get("format") != FORMAT:
         raise ValueError("not an undo journal of comaster.mysql_repl")
@@ -367,6 +357,15 @@ def _read_header(line: dict[str, t.Any]) -> Header:
     return Header(
         line["kind"], Identity(**line["source"]), Identity(**line["target"]), line["created"], line["run"], line["tool"]
     )
+
+
+def _read_place(line: dict[str, t.Any], name: str) -> LogPlace | None:
+    if name not in line:
+        return None
+    place = LogPlace(**line[name])
+    if not _is_text(place.file) or not isinstance(place.offset, int):
+        raise ValueError("no place in a binary log")
+    return place
 
 
 def _line_at(file: t.BinaryIO, offset: int) -> dict[str, t.Any]:

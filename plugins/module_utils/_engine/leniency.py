@@ -17,10 +17,11 @@ import typing as t
 from contextlib import ExitStack, contextmanager, suppress
 
 from . import grants
+from .entries import Identity
 from .errors import AccessDenied, ConnectError, LostConnection, Refusal, ReplError, ServerError, Undecided
-from .facts import read_identity
+from .facts import read_identity, read_log_end
 from .fence import fence
-from .journal import Identity, Writer, left_lenient, note_strict
+from .journal import Writer
 from .links import Link, read_links
 from .session import Session
 from .topology import another
@@ -137,10 +138,17 @@ class Applier:
         strict = f"when it has caught up, run there: SET GLOBAL {self.variable} = 'STRICT'."
         if not self._reopen:
             return f"{self._session.name} is still in IDEMPOTENT mode: {problem.message} {strict[0].upper()}{strict[1:]}"
-        start = self._session.dialect.start_applier(link.channel)
         return (
             f"{self._session.name} is still in IDEMPOTENT mode, unless it was restarted: {problem.message} If it stopped at a row"
-            f" (error 1062 or 1032), run there: SET GLOBAL {self.variable} = 'IDEMPOTENT'; {start}; {strict}"
+            f" (error 1062 or 1032), {self.mending(link.channel)}"
+        )
+
+    def mending(self, channel: str) -> str:
+        """What lets it go on that has stopped at rows of a run, for a person to do."""
+        start = self._session.dialect.start_applier(channel)
+        return (
+            f"run there: SET GLOBAL {self.variable} = '{IDEMPOTENT}'; {start}; when it has caught up, run there: SET GLOBAL"
+            f" {self.variable} = '{STRICT}'."
         )
 
 
@@ -159,7 +167,7 @@ def lenient_target(
         if applier.mode == IDEMPOTENT:
             yield
             return
-        journal.lenient(identity, True)
+        journal.lenient(identity, True, read_log_end(source))
         try:
             applier.set(IDEMPOTENT, "leave 'allow_triggers' off and 'method' at 'auto'")
         except ReplError:
@@ -172,19 +180,3 @@ def lenient_target(
             problems += found
             if not found:
                 journal.lenient(identity, False)
-
-
-def put_back(source: Session, target: Session, link: Link, identity: Identity, directory: str, timeout: float) -> str:
-    """Set the target STRICT if a run of ours that was killed has left it IDEMPOTENT, by the journals in ``directory``.
-
-    Returns what was done in words; empty: nothing had to be. Raises Refusal ``idempotent_left_on`` if it cannot be.
-    """
-    applier = Applier(target)
-    path = left_lenient(directory, identity) if applier.mode == IDEMPOTENT else None
-    if not path:
-        return ""
-    problems = list(applier.restore(source, link, timeout))
-    if problems:
-        raise Refusal("idempotent_left_on", f"{problems[0]} A run that was killed left it so ({path}).", "Then run again.")
-    note_strict(path, identity)
-    return f"{target.name} was in IDEMPOTENT mode, left so by a run that was killed ({path}); it is STRICT again."

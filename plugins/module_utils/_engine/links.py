@@ -18,7 +18,7 @@ from . import dialect as dialects
 from . import sqltext
 from .endpoint import host_and_port
 from .errors import AccessDenied, LostConnection, ServerError
-from .logplace import LogPlace
+from .logplace import LogPlace, LogSpan
 from .session import Session
 
 Record = t.Mapping[str, t.Optional[str]]
@@ -125,9 +125,25 @@ class Link:
 
         The error's own words tell; or all before was applied, which MySQL's parallel appliers note with some delay.
         """
+        reached, end = LogPlace(self.applied_file, self.applied_position), self._error_ends
+        return reached == place or reached.is_beyond(place) or bool(end and end.is_beyond(place))
+
+    def stopped_within(self, span: LogSpan) -> bool:
+        """Whether the applier has stopped within that part of the upstream's binary log; False where that cannot be told.
+
+        The error's own words tell where that ends. MariaDB 11.8 says 0 of a row change: then by where it begins, up to which all
+        was applied.
+        """
+        end = self._error_ends
+        if end and not end.offset:
+            return span.has_start(LogPlace(self.applied_file, self.applied_position))
+        return bool(end and span.has_end(end))
+
+    @property
+    def _error_ends(self) -> LogPlace | None:
+        """Where in the upstream's binary log that ends which stopped the applier, by the words of the error."""
         found = re.search(r"log (\S+), end_log_pos (\d+)", self.sql_error)
-        reached = LogPlace(self.applied_file, self.applied_position)
-        return reached == place or reached.is_beyond(place) or bool(found and LogPlace(found[1], int(found[2])).is_beyond(place))
+        return LogPlace(found[1], int(found[2])) if found else None
 
     def is_other_than(self, earlier: Link) -> bool:
         """Whether the channel has been set up anew since: to another upstream, or with other filters."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Places in a server's binary log, and which of two comes first."""
+"""Places in a server's binary log: which of two comes first, and what lies between them."""
 
 from __future__ import annotations
 
@@ -30,3 +30,19 @@ class LogPlace:
         if self.log != other.log or not all(map(str.isdigit, numbers)):
             return False
         return (int(numbers[0]), self.offset) > (int(numbers[1]), other.offset)
+
+
+@dataclass(frozen=True)
+class LogSpan:
+    """What a server has logged behind one place up to another."""
+
+    since: LogPlace
+    until: LogPlace
+
+    def has_end(self, place: LogPlace) -> bool:
+        """Whether something that ends there lies within; False also where that cannot be told."""
+        return place.is_beyond(self.since) and (place == self.until or self.until.is_beyond(place))
+
+    def has_start(self, place: LogPlace) -> bool:
+        """Whether something that begins there lies within; False also where that cannot be told."""
+        return self.until.is_beyond(place) and (place == self.since or place.is_beyond(self.since))

@@ -18,7 +18,7 @@ import typing as t
 from .downstream import LOG_IT, Upstream, ask, is_harmless, losing
 from .errors import Refusal, ReplError, ServerError, TableProblem
 from .facts import Replica, ServerFacts, read_log_end, read_replicas
-from .leniency import IDEMPOTENT, STRICT, Applier
+from .leniency import Applier
 from .logplace import LogPlace
 from .schema import Table
 from .session import Session
@@ -227,11 +227,7 @@ class Newcomers:
 
 def _mending(upstream: Session) -> str:
     """What lets a replica go on that has stopped at rows of the run."""
-    variable, start = Applier(upstream).variable, upstream.dialect.start_applier("")
-    return (
-        "Where one has stopped at what the run wrote (error 1062 or 1032), run there: SET GLOBAL"
-        f" {variable} = '{IDEMPOTENT}'; {start}; when it has caught up, run there: SET GLOBAL {variable} = '{STRICT}'."
-    )
+    return f"Where one has stopped at what the run wrote (error 1062 or 1032), {Applier(upstream).mending('')}"
 
 
 def _names(replicas: t.Iterable[Replica]) -> str:

@@ -30,6 +30,7 @@ from .collisions import Collisions, going
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
 from .constraints import Constraints
 from .errors import AccessDenied, LockConflict, LostConnection, ReplError, ServerError, TableProblem
+from .facts import read_log_end
 from .journal import Writer
 from .outcome import Skipped, TableRepair, Told
 from .present import key_text
@@ -254,11 +255,12 @@ class _Run:
             with contextlib.suppress(ServerError):
                 self.source.roll_back()
             raise
-        self.journal.committed([step.job.id for step in steps])
         for job in equal:
             self.counts[_COUNTED[job.kind]] += 1
         for step in steps:
             self.counts[_COUNTED[step.kind]] += 1
+        if steps:
+            self.journal.committed([step.job.id for step in steps], read_log_end(self.source))
         return [*(step.job for step in steps), *equal]
 
     def _decide(self, jobs: t.Sequence[_Job], theirs: dict[Row, Row]) -> tuple[list[_Step], list[_Job]]:

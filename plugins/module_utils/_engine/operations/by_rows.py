@@ -15,7 +15,8 @@ from ..catalog import read_tables
 from ..confirm import DIFFERENT, MISSING
 from ..constraints import refuse_unstorable
 from ..errors import TableProblem
-from ..leniency import lenient_target, put_back
+from ..hazards import Hazard
+from ..leniency import lenient_target
 from ..locks import refuse_fragile, refuse_unlockable
 from ..options import Pace, Selection
 from ..outcome import TableRepair
@@ -27,7 +28,7 @@ from ..rowwise import repair_rows
 from ..schema import Table, TableName
 from ..session import Session
 from .checksum import examine_all
-from .shared import Run
+from .shared import Run, journal_header, put_back
 
 
 class ByRows:
@@ -44,20 +45,17 @@ class ByRows:
         #: What could not be put back.
         self.problems: list[str] = []
 
-    @property
-    def _target(self) -> journal.Identity:
-        facts = self._pair.target
-        return journal.Identity(self._connections.target.endpoint.address, facts.server_id, facts.uuid)
-
-    def put_back(self) -> str:
+    def put_back(self) -> tuple[Hazard, ...]:
         """Mend what a run that was killed has left behind; says what. Raises Refusal ``idempotent_left_on``."""
         source, target = self._connections.source, self._connections.target
         directory, timeout = self._repair.undo_dir, self._servers.fence_timeout
-        said = [put_back(source, target, self._pair.forward, self._target, directory, timeout)]
+        words = self._run.aftermath().put_back(timeout)
+        said = [put_back(words)] if words else []
         if self._repair.downstream == "idempotent":
             others = downstream.get_real_writes(source, target, self._pair)
-            said += [words for _is_strict, words in downstream.put_back(others, directory, timeout, self._run.drain)]
-        return " ".join(filter(None, said))
+            for is_strict, words in downstream.put_back(others, directory, timeout, self._run.drain):
+                said.append(put_back(words, is_strict))
+        return tuple(said)
 
     def admit(self, plan: TablePlan, target_table: Table) -> None:
         """See that a plan may be carried out on the target's table, and by rows, if it goes so. Raises TableProblem."""
@@ -111,7 +109,8 @@ class ByRows:
         if not self._is_lenient:
             source, target, link = self._connections.source, self._connections.target, self._pair.forward
             timeout = self._servers.fence_timeout
-            stack.enter_context(lenient_target(source, target, link, self._target, writer, timeout, self.problems))
+            identity = journal_header("sync", self._pair, self._connections).target
+            stack.enter_context(lenient_target(source, target, link, identity, writer, timeout, self.problems))
             self._is_lenient = True
         target = self._connections.target
         rows, links = self._repair.batch_rows, (self._run.fence, self._run.check_links)

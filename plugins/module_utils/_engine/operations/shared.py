@@ -14,10 +14,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from .. import __version__, journal, sqltext
+from ..aftermath import Aftermath
 from ..downstream import idempotent
 from ..errors import Refusal, ServerError
 from ..facts import Replica
 from ..fence import check_links, fence_both, has_what_target_wrote
+from ..hazards import INFO, WARNING, Hazard
 from ..logplace import LogPlace
 from ..options import Pace, Repair, Servers
 from ..progress import Meter
@@ -52,6 +54,12 @@ class Run:
     def settled(self) -> bool:
         """Whether the source has all that the target has written so far; waits a moment at most. Raises ServerError."""
         return has_what_target_wrote(self.connections.source, self.connections.target, self.pair)
+
+    def aftermath(self) -> Aftermath:
+        """What an earlier run that was killed has left of the target's leniency. Raises ServerError."""
+        both = self.connections
+        header = journal_header("sync", self.pair, both)
+        return Aftermath(both.source, both.target, self.pair.forward, header, self.repair.undo_dir)
 
     def check_links(self) -> None:
         """Raise Refusal ``broken_link`` unless replication runs, in each direction that there is."""
@@ -135,6 +143,13 @@ class Lenient:
     def left_behind(self) -> tuple[str, ...]:
         """What could not be put back, in words; known once the stack has unwound."""
         return tuple(words for found in self._found for words in found)
+
+
+def put_back(words: str, is_done: bool = True) -> Hazard:
+    """What has become of the leniency that an earlier run left behind, as a hazard of this one."""
+    if is_done:
+        return Hazard("idempotent_left_on", INFO, "target", words, "Nothing to do.")
+    return Hazard("idempotent_left_on", WARNING, "target", words)
 
 
 def journal_header(kind: str, pair: Pair, connections: OpenPair) -> journal.Header:

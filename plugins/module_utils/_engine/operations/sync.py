@@ -15,7 +15,7 @@ from .. import adopt, downstream, planfile, present
 from ..causes import unexplained, written_meanwhile
 from ..errors import Refusal, ReplError, TableProblem, Undecided
 from ..examine import Examination
-from ..hazards import INFO, Hazard
+from ..hazards import Hazard
 from ..lanes import Lane
 from ..options import Pace, Repair, Selection, Servers
 from ..plan import TablePlan, check_caps, plan_table, refuse_cut
@@ -26,12 +26,12 @@ from ..recipes import AUTO, BY_ROWS
 from ..report import DRIFT, ERROR, SKIPPED, UNDECIDED, Changes, DiffBlock, SyncReport, TableReport, summarize
 from ..rewrite import preview
 from ..selection import named_databases
-from ..topology import open_pair
+from ..topology import OpenPair, Pair, inspect, open_pair
 from . import info
 from .apply import Applied, apply_plans
 from .by_rows import ByRows
 from .checksum import NOT_TABLES, all_identical, examine_all, is_identical, server_report
-from .shared import Run, collecting_seldom, only_run
+from .shared import Run, collecting_seldom, only_run, put_back
 
 # Statements and rows handed back to the caller; all of them are in the journal.
 _STATEMENTS_SHOWN = 100
@@ -59,24 +59,14 @@ def run(
     policy = policy_of(repair)
     with collecting_seldom(), open_pair(servers) as connections:
         databases = () if plan_file else named_databases(selection)
-        pair, hazards = info.preflight(
-            connections.source,
-            connections.target,
-            servers,
-            True,
-            databases,
-            repair.downstream,
-            repair.method,
-            policy.source_writes,
-            repair.allow_triggers,
-        )
+        pair, hazards = _preflight(connections, servers, databases, repair, apply)
         if repair.method == AUTO and any(hazard.code == "row_format_required" for hazard in hazards):
             # Some server takes no statements; since it does not block the run, rows may do it.
             repair = replace(repair, method=BY_ROWS)
         this = Run(connections, pair, servers, repair, pace, meter, started)
         by_rows = ByRows(this)
         with only_run(connections.source, connections.target, pair):
-            mended = by_rows.put_back() if apply else ""
+            mended = by_rows.put_back() if apply else ()
             if plan_file:
                 examined = _examine_plan(this, sample_rows, plan_file)
             else:
@@ -94,7 +84,7 @@ def run(
                 summary=summarize(tables, time.monotonic() - started),
                 source=server_report(pair.source),
                 target=server_report(pair.target),
-                hazards=(*hazards, *unexplained(hazards, any(table.status == DRIFT for table in tables))),
+                hazards=(*hazards, *mended, *unexplained(hazards, any(table.status == DRIFT for table in tables))),
                 changed=any(plan.counts.total for plan in plans),
                 changes=sum((plan.counts for plan in plans), Changes()),
                 statements=_first(_statements(plans, policy)),
@@ -109,12 +99,32 @@ def run(
                 report = _applied(report, apply_plans(this, plans, by_rows))
             elif report.changed and repair.downstream == "idempotent":
                 downstream.refuse_unsettable(by_rows.replicas())
-    if mended:
-        report = replace(
-            report, hazards=(*report.hazards, Hazard("idempotent_left_on", INFO, "target", mended, "Nothing to do."))
-        )
     report = replace(report, summary=summarize(report.tables, time.monotonic() - started))
     return _with_problems(report)
+
+
+def _preflight(
+    connections: OpenPair, servers: Servers, databases: tuple[str, ...], repair: Repair, apply: bool
+) -> tuple[Pair, tuple[Hazard, ...]]:
+    """As info.preflight(), for a repair.
+
+    Where the target has stopped at what a run of ours had logged that died with it, ``apply`` has it go on first.
+    """
+    source, target = connections.source, connections.target
+    wishes = (repair.downstream, repair.method, policy_of(repair).source_writes, repair.allow_triggers)
+    try:
+        return info.preflight(source, target, servers, True, databases, *wishes)
+    except Refusal as refused:
+        if refused.code != "link_error":
+            raise
+        before = Run(connections, inspect(source, target, servers), servers, repair, Pace())
+        aftermath = before.aftermath()
+        if not (aftermath.is_ours and apply):
+            raise Refusal(refused.code, refused.message, f"{refused.remedy} {aftermath.advice}".strip()) from refused
+        with only_run(source, target, before.pair):
+            mended = aftermath.put_back(servers.fence_timeout)
+    pair, hazards = info.preflight(source, target, servers, True, databases, *wishes)
+    return pair, (*hazards, put_back(mended))
 
 
 def _examine_plan(this: Run, sample_rows: int, plan_file: str) -> tuple[Examination, ...]:

@@ -91,6 +91,8 @@ def run(
         below = stack.enter_context(watch(pace, others))
         throttle = Throttle(pace, connections.source, connections.target, one.meter, started, below)
         undo = _Undo(one, throttle)
+        if apply:  # before anything is waited for
+            one.aftermath().put_back(servers.fence_timeout)
         undo.plan(old)
         check_caps([each.plan for each in undo.returns], limits)
         if apply:

@@ -48,11 +48,10 @@ class World:
         monkeypatch.setattr(newcomers, "read_replicas", replicas)
         monkeypatch.setattr(newcomers, "read_log_end", lambda session: LogPlace("bin.000003", 400))
         monkeypatch.setattr(newcomers, "ask", lambda *_who: self.picky)
-        monkeypatch.setattr(newcomers, "Applier", lambda session: SimpleNamespace(variable="slave_exec_mode"))
+        monkeypatch.setattr(newcomers, "Applier", lambda session: SimpleNamespace(mending=lambda channel: "run there: SET …"))
         monkeypatch.setattr(newcomers, "_SETTLES", 0.0)
         monkeypatch.setattr(newcomers, "_POLL", 0.0)
-        dialect = SimpleNamespace(start_applier=lambda channel: "START")
-        sessions = [SimpleNamespace(role=role, dialect=dialect) for role in ("source", "target")]
+        sessions = [SimpleNamespace(role=role) for role in ("source", "target")]
         self.refusal = None
         self.newcomers = Newcomers(*sessions, pair, downstream, self.relax, real_writes, statements)
 
@@ -96,7 +95,7 @@ def test_what_is_refused_stays_so_and_is_told_once(monkeypatch):
         with pytest.raises(Refusal, match="db9:3306") as refused:
             world.newcomers.look(KEYED)
         assert refused.value.code == "downstream_replicas"
-        assert "SET GLOBAL slave_exec_mode = 'IDEMPOTENT'; START; " in refused.value.remedy
+        assert "run there: SET …" in refused.value.remedy
     assert world.newcomers.at_the_end() == ()
     assert not world.lenient
     late = World(monkeypatch, "refuse")
