@@ -16,7 +16,7 @@ from dataclasses import replace
 import pytest
 from integration_engine.support import until
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import facts, fence, grants, topology
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import facts, fence, grants, links, topology
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, Undecided, UsageError
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import info
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.options import Servers, SourceLogin
@@ -238,6 +238,31 @@ def test_a_broken_link_is_told_with_its_error(pair: Topology) -> None:
         pair.b.execute("DELETE FROM shop.stock WHERE id = 77", logged=False)
         pair.b.execute(f"START {'REPLICA' if pair.b.family == 'mysql' else 'SLAVE'}")
         pair.wait()
+
+
+def test_the_worker_that_failed_is_told_not_those_that_were_to_commit_behind_it() -> None:
+    """MySQL's parallel workers commit in order: where one stops, the others end with 3030."""
+    workers = "SELECT LAST_ERROR_NUMBER FROM performance_schema.replication_applier_status_by_worker WHERE LAST_ERROR_NUMBER"
+    with co_masters("mysql-9", options=_PARALLEL["mysql"]) as found:
+        found.a.execute(["CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY, v INT)"])
+        found.a.execute("INSERT INTO d.t VALUES " + ", ".join(f"({n}, 0)" for n in range(60)))
+        found.wait()
+        found.b.execute("DELETE FROM d.t WHERE id = 3", logged=False)
+        found.b.stop_replica()
+        found.a.execute([f"UPDATE d.t SET v = 1 WHERE id = {n}" for n in range(60)])
+        found.b.start_replica()
+        for _attempt in range(60):  # which worker gets what varies
+            while found.b.replica_status()["Replica_SQL_Running"] == "Yes":
+                time.sleep(0.05)
+            if found.b.query(workers)[0] == (3030,):
+                break
+            found.b.start_replica()
+        else:
+            pytest.fail("the worker that fails was always the first")
+        with connect(endpoint(found.b), "target") as session:
+            (link,) = links.read_links(session)
+        assert link.stopped_at_rows
+        assert "d.t" in (link.problem or "")
 
 
 def test_a_link_of_unknown_identity_proves_nothing(pair: Topology) -> None:

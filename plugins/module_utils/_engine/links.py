@@ -197,6 +197,10 @@ def read_links(session: Session) -> tuple[Link, ...]:
     return tuple(replace(link, sql_error=_in_full(session, link)) if link.sql_error else link for link in found)
 
 
+# Of workers that were to commit behind the one that failed: ER_REPLICA_WORKER_STOPPED_PREVIOUS_THD_ERROR.
+_FOLLOWED = 3030
+
+
 def _in_full(session: Session, link: Link) -> str:
     """The applier's error with the statement or row it stopped at: MySQL keeps that with the worker that failed.
 
@@ -209,6 +213,7 @@ def _in_full(session: Session, link: Link) -> str:
         told = session.record(
             f"SELECT LAST_ERROR_NUMBER AS number, LAST_ERROR_MESSAGE AS text FROM {table}"
             f" WHERE LAST_ERROR_NUMBER <> 0 AND CHANNEL_NAME = {sqltext.string(link.channel)}"
+            f" ORDER BY LAST_ERROR_NUMBER = {_FOLLOWED}"
         )
     except AccessDenied:
         return f"{link.sql_error} (This account may not read more: it lacks SELECT on {table}.)"
