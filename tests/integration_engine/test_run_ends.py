@@ -13,9 +13,11 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from integration_engine.support import PASSWORD, assert_repaired, image, repair_account, servers
+from integration_engine.test_downstream import mode
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import journal, options, shadow
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, ReplError
@@ -24,9 +26,9 @@ from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operat
 FLAVORS = ("mariadb-10.11", "mysql-9")
 
 
-def run(pair, database, undo_dir, batch_rows=500, **login):
+def run(pair, database, undo_dir, batch_rows=500, method="auto", **login):
     """Run the sync on one database."""
-    limits = options.Repair(undo_dir=str(undo_dir), batch_rows=batch_rows)
+    limits = options.Repair(undo_dir=str(undo_dir), batch_rows=batch_rows, method=method)
     selection = options.Selection(databases=(database,))
     return sync.run(servers(pair, **login), selection, options.Pace(), limits, sample_rows=10, apply=True)
 
@@ -151,6 +153,32 @@ def test_a_full_disk_changes_nothing_that_is_not_in_the_journal(pairs, fresh_dat
         assert undo.run(servers(pair), result.undo_file, undo_dir=str(tmp_path / "undo")).changes.deleted == 30
         pair.wait()
         assert image(pair.a, database)["t1"] == image(pair.b, database)["t1"] == drifted["t1"]
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_disk_that_fills_in_the_midst_of_row_changes_hides_nothing_that_was_done(pairs, fresh_database, tmp_path, flavor):
+    """At whatever line of the journal: what was logged is told, the target is STRICT, and the next run ends the rest."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        pair.a.execute(["CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1), (2), (3)"], database=database)
+        pair.wait()
+        good = image(pair.a, database)
+
+        def spoilt_run(undo_dir):
+            pair.b.execute("DELETE FROM t WHERE id > 1", database=database, logged=False)
+            return run(pair, database, undo_dir, method="row", batch_rows=1)
+
+        lines = Path(spoilt_run(tmp_path).undo_file).read_bytes().splitlines(True)
+        for number in range(1, len(lines)):
+            position = pair.a.binlog_position()
+            told = False
+            with files_no_larger_than(sum(map(len, lines[:number])) + 20), suppress(Refusal):
+                result = spoilt_run(tmp_path / str(number))
+                told = result.failed or result.verified  # what comes last says only what the servers say as well
+            assert told or pair.a.binlog_position() == position, lines[number]
+            assert mode(pair.b) == "STRICT"
+            assert run(pair, database, tmp_path / str(number)).in_sync
+            assert_repaired(pair, database, good)
 
 
 def run_when_free(pair, database, undo_dir):
