@@ -230,3 +230,48 @@ def test_a_table_without_key_is_refused_where_rows_would_be_logged_again(tmp_pat
         else:
             assert not result.failed, result.message
             assert image(pair.b, "d") == good
+
+
+DELAY = {
+    "mariadb": ["STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY = 3600", "START SLAVE"],
+    "mysql": ["STOP REPLICA", "CHANGE REPLICATION SOURCE TO SOURCE_DELAY = 3600", "START REPLICA"],
+}
+
+
+@pytest.mark.parametrize("method", ["auto", "row"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_one_that_is_delayed_on_purpose_is_not_made_lenient(tmp_path, flavor, method):
+    """It would be for an hour; that is known before anything is written."""
+    with co_masters(flavor) as pair:
+        below = pair.add_replica(of=pair.b, name="c")
+        pair.a.execute(["CREATE DATABASE d", "CREATE TABLE d.t (id int PRIMARY KEY)", "INSERT INTO d.t VALUES (1), (2), (3)"])
+        pair.wait()
+        below.execute(DELAY[below.family])
+        pair.b.execute("DELETE FROM d.t WHERE id > 1", logged=False)
+        position = pair.a.binlog_position()
+        repair = options.Repair(undo_dir=str(tmp_path), downstream="idempotent", method=method)
+        try:
+            report = sync.run(servers(pair), options.Selection(databases=("d",)), options.Pace(), repair, 10, True)
+            said = " ".join([report.message or "", *(table.message or "" for table in report.tables)])
+        except Refusal as refusal:
+            said = str(refusal)
+        assert "delayed on purpose by 3600 s" in said
+        assert (mode(below), pair.a.binlog_position()) == ("STRICT", position)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_delay_on_purpose_is_no_lag(tmp_path, flavor):
+    """With max_lag the run waited for a delayed sibling without end."""
+    with co_masters(flavor) as pair:
+        beside = pair.add_replica(of=pair.a, name="d")
+        pair.a.execute(["CREATE DATABASE d", "CREATE TABLE d.t (id int PRIMARY KEY)", "INSERT INTO d.t VALUES (1), (2), (3)"])
+        pair.wait()
+        beside.execute(DELAY[beside.family])
+        pair.b.execute("DELETE FROM d.t WHERE id > 1", logged=False)
+        pair.a.execute("CREATE TABLE d.app (id int)")
+        until_behind(beside, 3)
+        pace = options.Pace(max_lag=1, max_runtime=60)
+        report = sync.run(
+            servers(pair), options.Selection(databases=("d",)), pace, options.Repair(undo_dir=str(tmp_path)), 10, True
+        )
+        assert (report.failed, report.changes.inserted) == (False, 2), report.message

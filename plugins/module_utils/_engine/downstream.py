@@ -335,6 +335,12 @@ def _refuse_unfit(below: _Below, facts: ServerFacts, since: LogPlace | None, dir
             f"{link.name} on {session.name} does not replicate: {link.problem}.",
             _advice(below, directory) or "Mend and start it first.",
         )
+    if link.delay:
+        raise Refusal(
+            "delayed_link",
+            f"{link.name} on {session.name} is delayed on purpose by {link.delay} s, and would be in IDEMPOTENT mode for as long.",
+            "Set its delay to 0 for the time of the run.",
+        )
     with session.answers_within(_ANSWER):
         deeper = read_replicas(session)
     if deeper is None or [each for each in deeper if each.server_id != facts.server_id]:

@@ -95,7 +95,10 @@ class Writer:
         return self
 
     def __exit__(self, *unused: object) -> None:
-        self.close()
+        # Images are on disk since before their commit. What comes after says only what the servers say as well: that it cannot be
+        # written must not hide what was done.
+        with contextlib.suppress(Refusal):
+            self.close()
 
     def plan(self, table: Table, changes: t.Iterable[Difference], on_source: bool = False) -> range:
         """Write the plan of a table (``on_source``: of the source's, seen from there) and flush it; returns the rows' ids."""

@@ -77,7 +77,9 @@ class Throttle:
     def _lagging(self, session: Session) -> str:
         if self.pace.max_lag is None:
             return ""
-        late = [link for link in read_links(session) if link.healthy and (link.lag or 0) > self.pace.max_lag]
+        links = [link for link in read_links(session) if link.healthy]
+        # What a replica is told to be behind is no load.
+        late = [link for link in links if (link.lag or 0) - link.delay > self.pace.max_lag]
         return f"{late[0].name} lags {late[0].lag} s behind" if late else ""
 
     def _end(self) -> None:
