@@ -14,7 +14,7 @@ from integration_engine.test_compare import SevenRows, check, verdict
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import compare, options, report, throttle
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import checksum, sync
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
 
@@ -325,3 +325,46 @@ def test_a_server_that_shows_the_past_is_refused(pairs, fresh_database):
             pair.b.execute("SET GLOBAL system_versioning_asof = DEFAULT")
         assert refused.value.code == "shows_the_past"
         assert check(pair, database).in_sync
+
+
+EXPRESSIONS = {
+    "brackets": ("int", "a * (b + 1)", "a * b + 1"),
+    "case": ("varchar(9)", "CONCAT('X', a)", "CONCAT('x', a)"),
+    "blank": ("varchar(9)", "CONCAT(a, ' ', b)", "CONCAT(a, '', b)"),
+    "marks": ("varchar(9)", "CONCAT(a, '(', b)", "CONCAT(a, '`', b)"),
+}
+
+
+@pytest.mark.parametrize("kind", ["VIRTUAL", "STORED"])
+@pytest.mark.parametrize("name", EXPRESSIONS)
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_generated_columns_that_are_defined_otherwise_are_unlike(pairs, fresh_database, flavor, name, kind):
+    """They were taken for one another, their values never looked at; a repair looked unique values up by the wrong ones."""
+    kind_of, ours, theirs = EXPRESSIONS[name]
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        made = [
+            f"CREATE TABLE t (id int PRIMARY KEY, a int, b int, g {kind_of} AS ({ours}) {kind})",
+            "INSERT INTO t SET id = 1, a = 2, b = 3",
+        ]
+        pair.a.execute(made, database=database)
+        pair.wait()
+        pair.b.execute(["ALTER TABLE t DROP g", f"ALTER TABLE t ADD g {kind_of} AS ({theirs}) {kind}"], database, logged=False)
+        assert statuses(check(pair, database)) == {"t": ("error", "schema_mismatch")}
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_partitions_whose_values_differ_in_a_blank_are_unlike(pairs, fresh_database, tmp_path, flavor):
+    """A row that belongs to none stops the applier (1526)."""
+    pair = pairs(flavor)
+    table = "CREATE TABLE t (v varchar(9) PRIMARY KEY) PARTITION BY LIST COLUMNS (v) (PARTITION p VALUES IN ('{}', 'c'))"
+    with fresh_database(pair) as database:
+        pair.a.execute(table.format("a b"), database)
+        pair.wait()
+        pair.b.execute(["DROP TABLE t", table.format("ab")], database, logged=False)
+        pair.a.execute("INSERT INTO t VALUES ('a b')", database, logged=False)
+        repair = options.Repair(undo_dir=str(tmp_path))
+        result = sync.run(servers(pair), options.Selection(databases=(database,)), options.Pace(), repair, 10, True)
+        assert statuses(result) == {"t": ("error", "partitions_differ")}
+        pair.wait()
+        assert pair.links_healthy()

@@ -61,6 +61,7 @@ def read_tables(session: Session, databases: t.Sequence[str], names: t.Sequence[
                     functional_keys=tuple(sorted(functional[name])),
                     unreliable_indexes=tuple(sorted(unreliable.get(name, ()))),
                     row_bytes=int(row["bytes"] or 0),
+                    shown_by=_shared(f"{session.dialect.flavor} {'.'.join(map(str, session.dialect.version[:2]))}"),
                 )
     return tables
 

@@ -120,7 +120,8 @@ def _partitions(session: Session, name: TableName) -> list[str]:
         f" WHERE TABLE_SCHEMA = {sqltext.string(name.database)} AND TABLE_NAME = {sqltext.string(name.table)}"
     )
     rows = ((row["method"] or "", row["expression"] or "", row["limits"] or "") for row in found)
-    return sorted(re.sub(r"[`\s]+", "", f"{way}({by}):{limits}") for way, by, limits in rows if re.match("RANGE|LIST", way))
+    shown = (f"{way}({by}):{limits}" for way, by, limits in rows if re.match("RANGE|LIST", way))
+    return sorted(sqltext.outside_literals(each, lambda code: re.sub(r"[`\s]+", "", code)) for each in shown)
 
 
 def _read(session: Session, name: TableName) -> list[str]:

@@ -338,7 +338,7 @@ def _refuse_unfit(below: _Below, facts: ServerFacts, since: LogPlace | None, dir
     if link.delay:
         raise Refusal(
             "delayed_link",
-            f"{link.name} on {session.name} is delayed on purpose by {link.delay} s, and would be in IDEMPOTENT mode for as long.",
+            f"{link.name} on {session.name} is delayed on purpose by {link.delay} s, and would be IDEMPOTENT for as long.",
             "Set its delay to 0 for the time of the run.",
         )
     with session.answers_within(_ANSWER):

@@ -130,6 +130,8 @@ class Table:
     unreliable_indexes: tuple[str, ...] = ()
     #: About how many bytes a row takes; 0: not known.
     row_bytes: int = 0
+    #: Which make and version of a server has shown it: others show the same expression with more or fewer brackets.
+    shown_by: str = ""
 
     def rows_within(self, size: int, most: int) -> int:
         """How many rows take about ``size`` bytes of our memory: at least one, no more than ``most``."""
@@ -202,12 +204,13 @@ def differences(source: Table, target: Table, ignored: frozenset[str] = frozense
     ours = {column.name.lower(): column for column in source.columns}
     theirs = {column.name.lower(): column for column in target.columns}
     ignored = frozenset(name.lower() for name in ignored) - unique
+    same_words = source.shown_by == target.shown_by
     for name in sorted((ours.keys() | theirs.keys()) - ignored):
         if name not in theirs:
             found.append(f"column {name} is missing on the target")
         elif name not in ours:
             found.append(f"column {name} is missing on the source")
-        elif _shape(ours[name], name in unique) != _shape(theirs[name], name in unique):
+        elif _shape(ours[name], name in unique, same_words) != _shape(theirs[name], name in unique, same_words):
             found.append(f"column {name}: source {_describe(ours[name])}, target {_describe(theirs[name])}")
     if _keys(source) != _keys(target):
         found.append(f"unique keys: source {_keys(source)}, target {_keys(target)}")
@@ -220,10 +223,11 @@ def without_unlike(source: Table, target: Table, ignored: frozenset[str]) -> Tab
     """The source's definition without those ``ignored`` columns that the target has not, or has otherwise."""
     theirs = {column.name.lower(): column for column in target.columns}
     unique = {name.lower() for key in source.unique_keys for name in key.columns}
+    same_words = source.shown_by == target.shown_by
 
     def is_alike(column: Column) -> bool:
         other = theirs.get(column.name.lower())
-        return other is not None and _shape(column, in_unique_key=False) == _shape(other, in_unique_key=False)
+        return other is not None and _shape(column, False, same_words) == _shape(other, False, same_words)
 
     columns = tuple(
         column for column in source.columns if column.name not in ignored or column.name.lower() in unique or is_alike(column)
@@ -236,16 +240,25 @@ def column_order(table: Table) -> tuple[tuple[str, str, str | None, str], ...]:
     return tuple((column.name.lower(), _plain_type(column), column.charset, column.generated) for column in table.columns)
 
 
-def _shape(column: Column, in_unique_key: bool) -> tuple[object, ...]:
+def _shape(column: Column, in_unique_key: bool, same_words: bool) -> tuple[object, ...]:
     return (
         _plain_type(column),
         column.charset,
         column.collation if in_unique_key else None,
         column.nullable,
         column.generated,
-        # MySQL shows the character set of literals, and escapes their quotes.
-        re.sub(r"[\s`()]+|\\(?=')|\b_utf8mb[34]\b", "", column.expression).lower(),
+        sqltext.outside_literals(column.expression, _plain_code if same_words else _plain_code_without_brackets),
     )
+
+
+def _plain_code(code: str) -> str:
+    """A part of an expression without what says nothing; MySQL shows the character set of literals."""
+    return re.sub(r"[\s`]+|\b_utf8mb[34]\b", "", code).lower()
+
+
+def _plain_code_without_brackets(code: str) -> str:
+    """The same for two servers that show one expression with more or fewer brackets."""
+    return re.sub(r"[()]+", "", _plain_code(code))
 
 
 def _plain_type(column: Column) -> str:

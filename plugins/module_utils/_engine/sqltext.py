@@ -13,7 +13,7 @@ is sent to or on the one that replays it from a binary log.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 # Printable ASCII without the two characters that any sql_mode could give a meaning inside '...'.
 _PLAIN = re.compile(rb"[\x20-\x26\x28-\x5b\x5d-\x7e]*")
@@ -75,6 +75,17 @@ def string(value: str) -> str:
 def bracketed(condition: str) -> str:
     """A condition in brackets, also one that ends with a comment."""
     return f"({condition}\n)"
+
+
+# A string literal in an expression as servers show it, and how MySQL escapes a whole expression that has any.
+_LITERAL = re.compile(r"('(?:[^'\\]|''|\\.)*')", re.DOTALL)
+_ESCAPED = re.compile(r"_\w+\\'")
+
+
+def outside_literals(expression: str, change: Callable[[str], str]) -> str:
+    """An expression as a server shows it (of a generated column, a CHECK, a partition), changed but for its string literals."""
+    plain = re.sub(r"\\(.)", r"\1", expression, flags=re.DOTALL) if _ESCAPED.search(expression) else expression
+    return "".join(part if part.startswith("'") else change(part) for part in _LITERAL.split(plain))
 
 
 def conjunction(conditions: Iterable[str]) -> str:

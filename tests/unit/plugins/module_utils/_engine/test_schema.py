@@ -40,12 +40,30 @@ def with_column(column: Column) -> Table:
         replace(TABLE, columns=TABLE.columns[::-1]),
         with_column(replace(ID, column_type="int")),
         with_column(replace(NAME, collation="utf8mb3_bin")),
-        with_column(replace(SUM, expression="(id+1)")),
+        with_column(replace(SUM, expression="ID + 1")),
+        replace(with_column(replace(SUM, expression="(id+1)")), shown_by="another"),
         with_column(replace(NAME, column_type="varchar(20) /*M!100301 COMPRESSED*/")),
     ],
 )
 def test_differences_that_do_not_matter(other):
     assert schema.differences(TABLE, other) == ()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "same"),
+    [
+        ("`a` * (`b` + 1)", "`a` * `b` + 1", False),
+        ("concat('A b',`a`)", "concat('a b',`a`)", False),
+        ("concat('a b',`a`)", "concat('ab',`a`)", False),
+        ("concat('a(',`a`)", "concat('a`',`a`)", False),
+        ("concat(_utf8mb4\\'it\\\\\\'s A\\',`a`)", "concat('it\\'s A',`a`)", True),
+        ("concat(_utf8mb4\\'it\\\\\\'s A\\',`a`)", "concat('it\\'s a',`a`)", False),
+        ("concat('it''s  ',`a`)", "CONCAT( 'it''s  ', a )", True),
+    ],
+)
+def test_what_an_expression_says(ours, theirs, same):
+    tables = (with_column(replace(SUM, expression=text)) for text in (ours, theirs))
+    assert (schema.differences(*tables) == ()) is same
 
 
 def test_how_each_make_shows_an_expression():
