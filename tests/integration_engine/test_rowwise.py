@@ -344,3 +344,26 @@ def test_other_replicas_and_a_target_that_logs_statements(tmp_path, flavor):
         for server in (pair.b, below, sibling):
             assert image(server, "d") == good, server
             assert mode(server) == "STRICT"
+
+
+@pytest.mark.parametrize("method", ["shadow", "row"])
+@pytest.mark.parametrize("flavor", ["mariadb-10.11", "mariadb-11.8"])
+def test_a_row_that_will_not_be_repaired_gives_way_to_no_other(pairs, fresh_database, tmp_path, flavor, method):
+    """It was pushed out for its unique value, since it was in the plan, and then skipped, as it breaks a CHECK: gone, unjournaled."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        good = fill(
+            pair,
+            database,
+            [
+                "CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE, v int CHECK (v > 0))",
+                "SET check_constraint_checks = 0",
+                "INSERT INTO t VALUES (1, 10, 1), (2, 20, -5)",
+            ],
+            ["UPDATE t SET u = 99 WHERE id = 1", "SET check_constraint_checks = 0", "UPDATE t SET u = 10, v = 7 WHERE id = 2"],
+        )
+        theirs = image(pair.b, database)
+        result = run(pair, database, tmp_path, method=method)
+        pair.wait()
+        assert (result.failed, result.changes.total) == (True, 0)
+        assert (image(pair.a, database), image(pair.b, database)) == (good, theirs)

@@ -104,12 +104,19 @@ class Collisions:
         # Of these, the rows that cannot be put right themselves; see keep_blocked().
         self._blocked: set[Row] = set()
 
-    def keep_blocked(self, changes: t.Collection[Difference]) -> None:
+    def keep_blocked(self, changes: t.Collection[Difference], refused: t.Callable[[t.Sequence[Row]], t.Container[Row]]) -> None:
         """Before the first write: take from the plan's rows that may go those whose own repair a row that stays is in the way of,
-        and those that only another one of these made room for. Raises ServerError."""
+        those whose source's row is ``refused`` (told by its key), and those that only another one of these made room for.
+
+        Raises ServerError.
+        """
+        key_of = KeySpace(self._table, t.cast(Key, self._table.key)).key_of
         for some in in_batches((each for each in changes if each.source) if self.keys else (), _ROWS_AT_ONCE):
-            in_the_way = self.find([t.cast(Row, each.source) for each in some])
-            self._keep([theirs for theirs in (some[place].target for place in in_the_way) if theirs])
+            rows = [t.cast(Row, each.source) for each in some]
+            keys = [key_of(row) for row in rows]
+            never = refused(keys)
+            in_the_way = {*self.find(rows), *(place for place, key in enumerate(keys) if key in never)}
+            self._keep([theirs for theirs in (some[place].target for place in sorted(in_the_way)) if theirs])
 
     def _keep(self, rows: t.Iterable[Row]) -> None:
         """Keep rows of the target, and those that only these made room for."""

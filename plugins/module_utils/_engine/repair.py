@@ -85,9 +85,9 @@ def repair_table(
     rewrite.refuse_too_large(table, changes, packet)
     takes = recipe.takes_rows_away
     collisions = Collisions(source_lock, target, table, going(table, changes if takes else ()), takes_rows_away=takes)
-    if takes:
-        collisions.keep_blocked(changes)
     constraints = Constraints(source_lock, target, table)
+    if takes:
+        collisions.keep_blocked(changes, constraints.violations)
     prepare(source_log)
     ids = journal.plan(table, changes)
     run = _Run(

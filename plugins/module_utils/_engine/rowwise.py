@@ -87,8 +87,8 @@ def repair_rows(
     packet = rewrite.largest_packet(source, target)
     rewrite.refuse_too_large(table, changes, packet)
     collisions = Collisions(source, target, table, going(table, changes))
-    collisions.keep_blocked(changes)
     constraints = Constraints(source, target, table)
+    collisions.keep_blocked(changes, constraints.violations)
     prepare(source)
     prepare(witness)
     run = _Run(
