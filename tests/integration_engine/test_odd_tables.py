@@ -205,3 +205,68 @@ def test_an_index_of_many_values_for_a_row(pairs, fresh_database, tmp_path):
             assert pair.links_healthy()
         assert not result.failed, result.message
         assert_repaired(pair, database, good)
+
+
+# What functions put into a JSON document, and JSON text cannot hold.
+TYPED = {
+    "decimal": "JSON_OBJECT('price', 19.90)",
+    "date": "JSON_ARRAY(1, JSON_OBJECT('d', CAST('2024-01-01' AS DATE)))",
+    "time": "CAST(CAST('10:00:00' AS TIME) AS JSON)",
+    "blob": "JSON_OBJECT('a b', JSON_ARRAY(CAST('ab' AS BINARY)))",
+    "bit": "JSON_OBJECT('b', b'101')",
+}
+WAYS = {
+    "shadow": {"method": "shadow"},
+    "row": {"method": "row"},
+    "adopt": {"extra_rows": "adopt"},
+    "newest": {"conflict": "newest", "conflict_column": "n"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("what", TYPED)
+def test_a_json_document_that_text_cannot_hold_is_not_written_from_text(pairs, fresh_database, tmp_path, what, way):
+    """By row changes the source's own documents were made others, which no reading of text could see."""
+    pair = pairs("mysql-9")
+    with fresh_database(pair) as database:
+        made(
+            pair,
+            database,
+            [
+                "CREATE TABLE t (id int PRIMARY KEY, j json, n int)",
+                "CREATE TABLE plain (id int PRIMARY KEY, j json, n int)",
+                f"INSERT INTO t VALUES (1, {TYPED[what]}, 1), (2, '[1, 2.5, {{}}]', 1)",
+                """INSERT INTO plain VALUES (1, '{"a b": [1.5, "x", null, {"c": true}]}', 1), (2, NULL, 1), (3, 'null', 1)""",
+            ],
+            [
+                "UPDATE t SET n = 2 WHERE id = 1",
+                f"INSERT INTO t VALUES (3, {TYPED[what]}, 3)",
+                "DELETE FROM plain WHERE id IN (1, 3)",
+            ],
+        )
+        digest = "SELECT id, j, n, JSON_STORAGE_SIZE(j), JSON_TYPE(JSON_EXTRACT(j, '$.price')) FROM t"
+        before = [server.query(digest, database=database) for server in (pair.a, pair.b)]
+        result = run(pair, database, tmp_path, **WAYS[way])
+        pair.wait()
+        assert {table.table: table.reason for table in result.tables} == {"t": "typed_json", "plain": None}, result.message
+        assert [server.query(digest, database=database) for server in (pair.a, pair.b)] == before
+        assert image(pair.a, database)["plain"] == image(pair.b, database)["plain"]
+        assert pair.links_healthy()
+
+
+def test_a_json_without_a_key_that_text_cannot_hold_is_not_multiplied(pairs, fresh_database, tmp_path):
+    """What arrived was another document than what was sent, so that each run sent it again."""
+    pair = pairs("mysql-9")
+    with fresh_database(pair) as database:
+        rows = f"INSERT INTO t VALUES ({TYPED['decimal']}), ('[1]')"
+        made(pair, database, ["CREATE TABLE t (j json)", rows], ["DELETE FROM t"])
+        result = run(pair, database, tmp_path, extra_rows="keep")
+        assert [table.reason for table in result.tables] == ["typed_json"]
+        pair.wait()
+        assert not pair.b.query("SELECT * FROM t", database=database)
+        pair.a.execute(
+            ["DELETE FROM t", """INSERT INTO t VALUES ('{"price": 19.90}'), ('[1]')"""], database=database, logged=False
+        )
+        assert run(pair, database, tmp_path, extra_rows="keep").verified
+        good = image(pair.a, database)
+        assert_repaired(pair, database, good)

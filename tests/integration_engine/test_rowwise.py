@@ -349,7 +349,7 @@ def test_other_replicas_and_a_target_that_logs_statements(tmp_path, flavor):
 @pytest.mark.parametrize("method", ["shadow", "row"])
 @pytest.mark.parametrize("flavor", ["mariadb-10.11", "mariadb-11.8"])
 def test_a_row_that_will_not_be_repaired_gives_way_to_no_other(pairs, fresh_database, tmp_path, flavor, method):
-    """It was pushed out for its unique value, since it was in the plan, and then skipped, as it breaks a CHECK: gone, unjournaled."""
+    """Being in the plan it was pushed out for its unique value, and then skipped, as it breaks a CHECK: gone, in no journal."""
     pair = pairs(flavor)
     with fresh_database(pair) as database:
         good = fill(

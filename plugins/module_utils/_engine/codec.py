@@ -65,6 +65,29 @@ _FLOAT = re.compile(rb"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
 _DEFAULT_CHARSET = "utf8mb4"
 
 
+# In MySQL a JSON document made by functions, as JSON_SET(doc, '$.price', 19.90), holds values that no JSON text gives back: from
+# text, a DECIMAL is a DOUBLE, a DATE or BLOB a string. What is read of such a document begins with this, as no JSON text does.
+_TYPED = b"typed JSON "
+_NOT_IN_TEXT = "('DECIMAL', 'DATE', 'TIME', 'DATETIME', 'BLOB', 'BIT', 'OPAQUE')"
+
+
+def is_writable(column: Column, value: bytes | None) -> bool:
+    """Whether literal() gives the very value back: not a JSON document that holds more than text can."""
+    return not (column.data_type == "json" and value is not None and value.startswith(_TYPED))
+
+
+def _json_expression(column: Column) -> str:
+    """A document as text, marked if that is not all of it; MySQL can tell since 8.0.4, which has JSON_TABLE."""
+    members = (
+        f"EXISTS (SELECT 1 FROM JSON_TABLE({column.sql}, '{path}' COLUMNS (v JSON PATH '$')) AS mysql_repl_json"
+        f" WHERE JSON_TYPE(mysql_repl_json.v) IN {_NOT_IN_TEXT})"
+        for path in ("$**.*", "$**[*]")
+    )
+    typed = " OR ".join([f"JSON_TYPE({column.sql}) IN {_NOT_IN_TEXT}", *members])
+    marked = f"CASE WHEN {typed} THEN CONCAT('{_TYPED.decode()}', {column.sql}) ELSE "
+    return f"/*!80004 {marked} */{column.sql}/*!80004 END */"
+
+
 def kind(column: Column) -> Kind:
     """Tell how the column's values travel. Raises TableProblem for a type this version does not know."""
     try:
@@ -88,6 +111,8 @@ def read_expression(column: Column) -> str:
         return f"CAST({column.sql} AS UNSIGNED)"
     if how is Kind.ORDINAL:
         return f"({column.sql} + 0)"
+    if column.data_type == "json":
+        return _json_expression(column)
     if "zerofill" in column.column_type:
         return f"CONCAT({column.sql})"  # a UNION would give it without its zeros
     return column.sql

@@ -6,15 +6,17 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 from dataclasses import dataclass, field
 
-from . import adopt, recipes
+from . import adopt, codec, recipes
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference
 from .errors import Refusal, TableProblem
 from .examine import Examination
 from .options import Repair
 from .policy import policy_of
+from .present import key_text
 from .recipes import PLAIN, Recipe
 from .report import Changes
 from .schema import Table
@@ -60,6 +62,7 @@ def plan_table(examination: Examination, repair: Repair, rows_below: bool = Fals
                 f"{table.name} has no key; replicas below the target would get inserted rows a second time.",
                 "Detach them for the time of the repair, or add a primary key.",
             )
+    _refuse_unwritable(table, itertools.chain(changes, adopted))
     recipe = recipes.choose_for(table, target_table, changes, repair.method, repair.allow_triggers)
     return TablePlan(table, changes, kept + examination.stale, recipe, adopted)
 
@@ -96,6 +99,25 @@ def check_caps(plans: t.Iterable[TablePlan], repair: Repair) -> None:
                 " So much drift may mean that the wrong server was taken for the source; nothing was changed.",
                 f"Look at the check's result, then raise {option} if this is really intended.",
             )
+
+
+def _refuse_unwritable(table: Table, changes: t.Iterable[Difference]) -> None:
+    """Raise TableProblem ``typed_json`` where a row's old or new values could not be written as they are."""
+    columns = table.stored_columns
+    places = [place for place, column in enumerate(columns) if column.data_type == "json"]
+    for change in changes if places else ():
+        for row in filter(None, (change.source, change.target)):
+            for place in places:
+                if not codec.is_writable(columns[place], row[place]):
+                    name = columns[place].name
+                    raise TableProblem(
+                        "typed_json",
+                        f"{table.name} has JSON documents with values that JSON text cannot hold (in {name}, first:"
+                        f" {key_text(table, change.key)}), as functions put them in: a DECIMAL, a date, binary data. Written again"
+                        " from text they would be numbers and strings of other types.",
+                        "Where that does no harm, write these documents anew on the source from their text; else leave the table"
+                        " out with ignore_tables.",
+                    )
 
 
 def _refuse_unsafe(table: Table, target_table: Table, changes: t.Iterable[Difference]) -> None:
