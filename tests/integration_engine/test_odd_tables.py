@@ -270,3 +270,72 @@ def test_a_json_without_a_key_that_text_cannot_hold_is_not_multiplied(pairs, fre
         assert run(pair, database, tmp_path, extra_rows="keep").verified
         good = image(pair.a, database)
         assert_repaired(pair, database, good)
+
+
+ZONE, SUBTRACTS = {"default_time_zone": "+05:00"}, {"sql_mode": "NO_UNSIGNED_SUBTRACTION,STRICT_TRANS_TABLES"}
+# Name → (settings of both servers, columns, a row).
+DEPENDENT = {
+    "check of a time": (ZONE, "s timestamp NULL, CHECK (s >= '2024-06-01 00:00:00')", "s = '2024-06-01 01:00:00'"),
+    "stored date": (ZONE, "s timestamp NULL, d date AS (DATE(s)) STORED", "s = '2024-06-01 01:00:00'"),
+    "unique virtual date": (ZONE, "s timestamp NULL, d date AS (DATE(s)) VIRTUAL, UNIQUE (d)", "s = '2024-06-01 01:00:00'"),
+    "indexed virtual date": (ZONE, "s timestamp NULL, d date AS (DATE(s)) VIRTUAL, KEY (d)", "s = '2024-06-01 01:00:00'"),
+    "difference": (SUBTRACTS, "a int unsigned, b int unsigned, d bigint AS (a - b) STORED", "a = 1, b = 2"),
+    "check of a difference": (SUBTRACTS, "a int unsigned, b int unsigned, CHECK (a - b > -100)", "a = 1, b = 2"),
+}
+
+
+@pytest.mark.parametrize("what", DEPENDENT)
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_what_depends_on_the_settings_of_whoever_writes_is_not_written(pairs, fresh_database, tmp_path, flavor, what):
+    """It was replayed in UTC and under another sql_mode: wrong values, index entries that no query finds, a stopped applier."""
+    settings, columns, row = DEPENDENT[what]
+    pair = pairs(flavor, options_a=settings, options_b=settings)
+    with fresh_database(pair) as database:
+        made(
+            pair,
+            database,
+            [
+                f"CREATE TABLE t (id int PRIMARY KEY, {columns})",
+                f"INSERT INTO t SET id = 1, {row}",
+                "CREATE TABLE free (id int PRIMARY KEY, s timestamp NULL, a int unsigned, d date AS (DATE(s)), e int AS (a + 1))",
+                "INSERT INTO free SET id = 1, s = '2024-06-01 01:00:00', a = 1",
+            ],
+            ["DELETE FROM t", "DELETE FROM free"],
+        )
+        for apply in (False, True):
+            chosen, limits = options.Selection(databases=(database,)), options.Repair(undo_dir=str(tmp_path))
+            result = sync.run(servers(pair), chosen, options.Pace(), limits, 10, apply)
+            assert {each.table: each.reason for each in result.tables} == {"t": "depends_on_settings", "free": None}
+        pair.wait()
+        assert image(pair.b, database)["t"] == []
+        assert image(pair.a, database)["free"] == image(pair.b, database)["free"]
+        assert pair.links_healthy()
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_in_utc_a_time_in_an_expression_is_repaired(pairs, fresh_database, tmp_path, flavor):
+    zone = {"default_time_zone": "+00:00"}
+    pair = pairs(flavor, options_a=zone, options_b=zone)
+    with fresh_database(pair) as database:
+        table = (
+            "CREATE TABLE t (id int PRIMARY KEY, s timestamp NULL, d date AS (DATE(s)) STORED, UNIQUE (d), CHECK (HOUR(s) < 5))"
+        )
+        rows = "INSERT INTO t (id, s) VALUES (1, '2024-06-01 01:00:00'), (2, '2024-06-02 02:00:00')"
+        good = made(pair, database, [table, rows], ["DELETE FROM t WHERE id = 1"])
+        assert run(pair, database, tmp_path).verified
+        assert_repaired(pair, database, good)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_collation_that_partitions_go_by(pairs, fresh_database, tmp_path, flavor):
+    """A row that belongs to no partition of the target stops the applier (1526)."""
+    pair = pairs(flavor)
+    table = "CREATE TABLE t (v varchar(9) COLLATE {}, id int) PARTITION BY LIST COLUMNS (v) (PARTITION p VALUES IN ('a', 'b'))"
+    with fresh_database(pair) as database:
+        pair.a.execute([table.format("utf8mb4_general_ci"), "INSERT INTO t VALUES ('A', 1)"], database)
+        pair.wait()
+        pair.b.execute(["DROP TABLE t", table.format("utf8mb4_bin")], database, logged=False)
+        result = run(pair, database, tmp_path)
+        assert [each.reason for each in result.tables] == ["schema_mismatch"], result.message
+        pair.wait()
+        assert pair.links_healthy()

@@ -27,8 +27,8 @@ class Constraints:
         """Raises TableProblem ``check_mismatch`` if the target has one that the source has not; ServerError."""
         self._source = source
         self._table = table
-        self._clauses = _read(target, table.name)
-        foreign = sorted(set(self._clauses) - set(_read(source, table.name)))
+        self._clauses = read_clauses(target, table.name)
+        foreign = sorted(set(self._clauses) - set(read_clauses(source, table.name)))
         if foreign:
             raise TableProblem(
                 "check_mismatch",
@@ -70,8 +70,8 @@ def refuse_unstorable(source: Session, target: Session, table: Table, writes: bo
     ``fts_doc_id``: an old document number is 182. Each stops the applier. ``writes``: rows are written, not only deleted.
     Raises ServerError.
     """
-    theirs = _partitions(target, table.name) if writes else []
-    if theirs and theirs != _partitions(source, table.name):
+    theirs = read_partitions(target, table.name) if writes else []
+    if theirs and theirs != read_partitions(source, table.name):
         raise TableProblem(
             "partitions_differ",
             f"{table.name} has other partitions on the target ({'; '.join(theirs)}); a row that belongs to none of them would"
@@ -112,7 +112,7 @@ def _row_may_be_too_long(source: Session, target: Session, name: TableName) -> b
     return int(longest or 0) > _IN_PAGE
 
 
-def _partitions(session: Session, name: TableName) -> list[str]:
+def read_partitions(session: Session, name: TableName) -> list[str]:
     """By range or list, where a row may belong to none: what the partitions are made by, and each one's limits."""
     found = session.records(
         "SELECT DISTINCT PARTITION_METHOD AS method, PARTITION_EXPRESSION AS expression, PARTITION_DESCRIPTION AS limits"
@@ -124,7 +124,7 @@ def _partitions(session: Session, name: TableName) -> list[str]:
     return sorted(sqltext.outside_literals(each, lambda code: re.sub(r"[`\s]+", "", code)) for each in shown)
 
 
-def _read(session: Session, name: TableName) -> list[str]:
+def read_clauses(session: Session, name: TableName) -> list[str]:
     """The texts of the constraints that are enforced.
 
     https://mariadb.com/kb/en/information-schema-check_constraints-table/,

@@ -88,6 +88,11 @@ def outside_literals(expression: str, change: Callable[[str], str]) -> str:
     return "".join(part if part.startswith("'") else change(part) for part in _LITERAL.split(plain))
 
 
+def code_of(expression: str) -> str:
+    """An expression as a server shows it, without its string literals and the quotes of its names."""
+    return re.sub(r"'(?:[^'\\]|''|\\.)*'|`", "", outside_literals(expression, str), flags=re.DOTALL)
+
+
 def conjunction(conditions: Iterable[str]) -> str:
     """Join conditions with AND; an empty list is TRUE."""
     return " AND ".join(conditions) or "TRUE"

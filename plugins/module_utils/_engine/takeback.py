@@ -16,6 +16,7 @@ from . import journal, present, rewrite
 from .admission import refuse_blind
 from .catalog import definition, read_tables
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
+from .dependent import refuse_dependent
 from .entries import Entry, JournaledTable
 from .errors import LostConnection, ReplError, ServerError, TableProblem
 from .multiset import Rows
@@ -118,6 +119,7 @@ class Takeback:
             try:
                 if changes:
                     refuse_blind(self._source, self._target, table.name)
+                    refuse_dependent(self._source, self._target, table, theirs)
                     rewrite.refuse_too_large(table, changes, self._packet)
                     way = way_back(table, theirs, changes, self._source, self._target, self._pair, self._allow_triggers)
                     found.append(Return(TablePlan(table, changes), way, self._definitions[table.name]))

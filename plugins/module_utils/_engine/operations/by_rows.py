@@ -14,6 +14,7 @@ from ..admission import admit, refuse_blind
 from ..catalog import read_tables
 from ..confirm import DIFFERENT, MISSING
 from ..constraints import refuse_unstorable
+from ..dependent import refuse_dependent
 from ..errors import TableProblem
 from ..hazards import Hazard
 from ..leniency import lenient_target
@@ -61,6 +62,7 @@ class ByRows:
         """See that a plan may be carried out on the target's table, and by rows, if it goes so. Raises TableProblem."""
         if plan.changes or plan.adopted:
             refuse_blind(self._connections.source, self._connections.target, plan.table.name)
+            refuse_dependent(self._connections.source, self._connections.target, plan.table, target_table)
         if plan.changes:
             refuse_fragile(self._connections.target, target_table)
             refuse_unlockable(self._connections.source, plan.table)

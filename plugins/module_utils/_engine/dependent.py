@@ -1,0 +1,88 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Expressions of a table whose value hangs on who writes the row: on the session's time zone or sql_mode, or on the server.
+
+What a repair writes is replayed under its own settings (UTC, session.py). A stored generated column then gets another value, an
+index on a virtual one an entry that no query finds, and a row that the application could write breaks a CHECK, which stops the
+applier (3819, 1690). Which settings the rows were written under is not known; the servers' own are taken for them.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from . import sqltext
+from .constraints import read_clauses, read_partitions
+from .errors import TableProblem
+from .schema import Table
+from .session import Session
+
+# A day in winter and one in summer, at which the zone of a server is looked at.
+_DAYS = ("2024-01-15 12:00:00", "2024-07-15 12:00:00")
+# Besides columns of the type TIMESTAMP.
+_OF_A_ZONE = ("from_unixtime", "unix_timestamp")
+
+
+def refuse_dependent(source: Session, target: Session, table: Table, target_table: Table) -> None:
+    """Raise TableProblem where a repair could give an expression another value than the application did.
+
+    ``depends_on_settings``: by the servers' time zone or sql_mode; ``schema_mismatch``: by a column's collation, which the target
+    has otherwise. Raises ServerError.
+    """
+    told = _told(source, table), _told(target, target_table)
+    stamps = {column.name.lower() for column in table.columns if column.data_type == "timestamp"}
+    zoned = _mentioning({*stamps, *_OF_A_ZONE}, told)
+    for session in (source, target) if zoned else ():
+        days = session.rows("SELECT " + ", ".join(f"CONVERT_TZ('{day}', @@global.time_zone, '+00:00')" for day in _DAYS))
+        if [value and value.decode("ascii")[:19] for value in days[0]] != list(_DAYS):
+            raise _depends(
+                table,
+                f"depends on the time zone of whoever writes a row ({', '.join(zoned)}), and {session.name} is not in UTC. A"
+                " repair writes in UTC: it would give other values, or stop replication.",
+            )
+    for session in (source, target) if any("-" in each for each in told) else ():
+        if "NO_UNSIGNED_SUBTRACTION" in (session.scalar("SELECT @@global.sql_mode") or ""):
+            raise _depends(
+                table,
+                f"subtracts, and {session.name} has NO_UNSIGNED_SUBTRACTION in its sql_mode. A repair writes without: it could"
+                " stop replication (error 1690).",
+            )
+    theirs = {column.name.lower(): column.collation for column in target_table.columns}
+    unlike = {column.name.lower() for column in table.columns if column.collation != theirs.get(column.name.lower())}
+    compared = _mentioning(unlike, [*told, " ".join(read_partitions(target, table.name)).lower()]) if unlike else []
+    if compared:
+        raise TableProblem(
+            "schema_mismatch",
+            f"{table.name}: columns that its partitions, CHECK constraints or generated columns are made by have another collation"
+            f" on the target ({', '.join(compared)}); a row could belong to no partition there, or break a constraint.",
+            "Make the definitions equal first.",
+        )
+
+
+def _depends(table: Table, how: str) -> TableProblem:
+    return TableProblem(
+        "depends_on_settings",
+        f"{table.name} has a CHECK constraint, or a stored or indexed generated column, that {how}",
+        "Leave the table out with ignore_tables, or drop the constraint or column for the time of the repair.",
+    )
+
+
+def _mentioning(names: set[str], told: t.Sequence[str]) -> list[str]:
+    """Which of these names, columns' or functions', are in expressions."""
+    return sorted(name for name in names if any(re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", each) for each in told))
+
+
+def _told(session: Session, table: Table) -> str:
+    """All that is reckoned when a row of a table is written, in lower case, without strings and quotes of names."""
+    where = f"WHERE TABLE_SCHEMA = {sqltext.string(table.name.database)} AND TABLE_NAME = {sqltext.string(table.name.table)}"
+    has_expressions = not session.dialect.is_mariadb and session.dialect.version >= (8, 0, 13)
+    expression = "EXPRESSION" if has_expressions else "NULL"
+    parts = session.records(f"SELECT COLUMN_NAME AS name, {expression} AS expression FROM information_schema.STATISTICS {where}")
+    indexed = {(part["name"] or "").lower() for part in parts}
+    found = [part["expression"] or "" for part in parts]
+    found += [column.expression for column in table.columns if column.is_stored or column.name.lower() in indexed]
+    found += read_clauses(session, table.name)
+    return " ".join(sqltext.code_of(each).lower() for each in found)
