@@ -56,8 +56,8 @@ def refuse_dependent(source: Session, target: Session, table: Table, target_tabl
     if compared:
         raise TableProblem(
             "schema_mismatch",
-            f"{table.name}: columns that its partitions, CHECK constraints or generated columns are made by have another collation"
-            f" on the target ({', '.join(compared)}); a row could belong to no partition there, or break a constraint.",
+            f"{table.name}: columns that its partitions, CHECK constraints or generated columns are made by have another"
+            f" collation on the target ({', '.join(compared)}); a row could belong to no partition there, or break a constraint.",
             "Make the definitions equal first.",
         )
 

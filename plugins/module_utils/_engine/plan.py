@@ -113,8 +113,8 @@ def _refuse_unwritable(table: Table, changes: t.Iterable[Difference]) -> None:
                     raise TableProblem(
                         "typed_json",
                         f"{table.name} has JSON documents with values that JSON text cannot hold ({name},"
-                        f" first: {key_text(table, change.key)}), as functions put them in: a DECIMAL, a date, binary data. Written again"
-                        " from text they would be numbers and strings of other types.",
+                        f" first: {key_text(table, change.key)}), as functions put them in: a DECIMAL, a date, binary data."
+                        " Written again from text they would be numbers and strings of other types.",
                         "Where that does no harm, write these documents anew on the source from their text; else leave the table"
                         " out with ignore_tables.",
                     )

@@ -166,7 +166,7 @@ class World:
             def __init__(self, *unused, **options):
                 self.keys = ("some",) if unique else ()
 
-            def keep_blocked(self, changes):
+            def keep_blocked(self, changes, refused):
                 assert not world.transactions, "before the first write"
 
             def find_all(self, rows):
