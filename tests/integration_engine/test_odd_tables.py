@@ -339,3 +339,36 @@ def test_a_collation_that_partitions_go_by(pairs, fresh_database, tmp_path, flav
         assert [each.reason for each in result.tables] == ["schema_mismatch"], result.message
         pair.wait()
         assert pair.links_healthy()
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_check_mode_promises_no_more_than_apply_does(pairs, fresh_database, tmp_path, flavor):
+    """A constraint of the target only, and values that rows which stay hold, came to light only when rows were written."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        made(
+            pair,
+            database,
+            [
+                "CREATE TABLE m (id int PRIMARY KEY, v int)",
+                "INSERT INTO m VALUES (1, -1)",
+                "CREATE TABLE u (id int PRIMARY KEY, u int UNIQUE)",
+                "INSERT INTO u VALUES (1, 1), (3, 3), (4, 4)",
+            ],
+            [
+                "DELETE FROM m",
+                "ALTER TABLE m ADD CHECK (v > 0)",
+                "DELETE FROM u WHERE id IN (1, 3)",
+                "INSERT INTO u VALUES (2, 1)",
+                "UPDATE u SET u = 9 WHERE id = 4",
+            ],
+        )
+        chosen = options.Selection(databases=(database,))
+        for method in ("auto", "row"):
+            limits = options.Repair(undo_dir=str(tmp_path), extra_rows="keep", method=method)
+            told, done = (sync.run(servers(pair), chosen, options.Pace(), limits, 10, apply) for apply in (False, True))
+            assert {each.table: each.reason for each in done.tables} == {"m": "check_mismatch", "u": "unique_collision"}
+            assert {each.table: each.reason for each in told.tables} == {"m": "check_mismatch", "u": "unique_collision"}
+            assert (told.failed, told.changes) == (done.failed, done.changes)
+            pair.wait()
+            pair.b.execute(["DELETE FROM u WHERE id = 3", "UPDATE u SET u = 9 WHERE id = 4"], database=database, logged=False)
