@@ -93,10 +93,14 @@ class Aftermath:
 
     def __init__(self, source: Session, target: Session, link: Link, pair: Header, directory: str) -> None:
         self._source, self._target, self._link, self._pair = source, target, link, pair
+        self._directory = directory
         self._applier = Applier(target)
+        self._look()
+
+    def _look(self) -> None:
         self._is_on = self._applier.mode == IDEMPOTENT
         #: What a journal tells of it.
-        self.left = find(directory, pair.target) if self._is_on or link.stopped_at_rows else None
+        self.left = find(self._directory, self._pair.target) if self._is_on or self._link.stopped_at_rows else None
 
     @property
     def is_ours(self) -> bool:
@@ -119,13 +123,19 @@ class Aftermath:
     def put_back(self, timeout: float) -> str:
         """Have the target apply what is still to come, and set it STRICT. Returns what was done in words, "" for nothing.
 
-        ``timeout``: seconds. Raises Refusal ``idempotent_left_on`` if it cannot be.
+        ``timeout``: seconds. A target that a living run keeps lenient is left alone. Raises Refusal ``idempotent_left_on`` if it
+        cannot be.
         """
-        if not (self.left and self.is_ours):
+        if not self.is_ours:
             return ""
         expected = read_identity(self._target)
         with ExitStack() as sessions:
             applier = Applier(self._target, lambda: sessions.enter_context(another(self._target, expected)))
+            if not sessions.enter_context(applier.alone()):
+                return ""
+            self._look()  # who had it alone may have put it back since
+            if not (self.left and self.is_ours):
+                return ""
             problems = list(applier.restore(self._source, self._link, timeout))
         path = self.left.path
         if problems:

@@ -194,8 +194,8 @@ def idempotent(
     break it, and the list given, which is empty until the end, then says so; so do all where ``drain`` raises, because what
     the pair itself has not applied is still to come. ``since``: where the run began in the upstream's binary log; a replica that
     has come later and stopped at a row behind that is started again. Raises Refusal before anything is changed
-    (``downstream_unknown``, ``downstream_replicas``, ``stopped_link``, ``missing_grant``, ``journal_unwritable``) and
-    ConnectError.
+    (``downstream_unknown``, ``downstream_replicas``, ``stopped_link``, ``already_running``, ``missing_grant``,
+    ``journal_unwritable``) and ConnectError.
     """
     problems: list[str] = []
     with ExitStack() as sessions:
@@ -203,6 +203,10 @@ def idempotent(
         relaxed: list[_Below] = []
         try:
             for below in all_below:
+                if not any(
+                    below.identity.is_same(each) for each in journal.lenient_servers
+                ):  # below both of the pair, it is ours
+                    sessions.enter_context(below.applier.by_us())
                 journal.lenient(below.identity, True)
                 try:
                     below.applier.set(IDEMPOTENT, _OTHERWISE)
@@ -244,13 +248,16 @@ def put_back(
 ) -> t.Iterator[tuple[bool, str]]:
     """Set replicas STRICT that a run of ours which was killed has left IDEMPOTENT, by the journals in ``directory``.
 
-    Yields for each of them whether it is STRICT and runs now, and what there is to say. One that cannot be asked is left alone.
+    Yields for each of them whether it is STRICT and runs now, and what there is to say. One that cannot be asked is left alone,
+    and so is one that a living run keeps so.
     One that was restarted since is STRICT, and may have stopped: what to do is said, since it is not known at whose row.
     """
     for upstream, facts, replicas in upstreams:
         for replica in replicas:
             with ExitStack() as sessions, suppress(ReplError):
                 below = _log_in(sessions, upstream, facts, replica)
+                if not sessions.enter_context(below.applier.alone()):
+                    continue
                 stopped = _advice(below, directory)
                 if stopped:
                     yield False, f"The replica {replica} has stopped: {below.link.problem}. {stopped}"

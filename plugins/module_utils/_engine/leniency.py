@@ -7,6 +7,7 @@
 A repair that reaches a replica as row changes needs it for its duration (downstream.py, rowwise.py). It is a danger while
 it is on, since other errors are passed over too: so it is put back as soon as what needed it has been applied, and a run
 that sets it on the target notes that in its journal before, for the next run to put it back should this one be killed.
+Runs on different pairs may share a replica: who makes it lenient or puts it back has it alone, by a lock on that server.
 https://dev.mysql.com/doc/refman/8.4/en/replication-options-replica.html#sysvar_replica_exec_mode
 """
 
@@ -16,7 +17,7 @@ import time
 import typing as t
 from contextlib import ExitStack, contextmanager, suppress
 
-from . import grants
+from . import grants, sqltext
 from .entries import Identity
 from .errors import AccessDenied, ConnectError, LostConnection, Refusal, ReplError, ServerError, Undecided
 from .facts import read_identity, read_log_end
@@ -37,6 +38,12 @@ _RETRY = 0.5
 # How often an applier that stopped at a row is started again: once should do.
 _STARTS = 3
 
+# Held there by whoever made a server lenient, until it is STRICT again; it goes with his session.
+_LOCK = sqltext.string("comaster.mysql_repl.lenient")
+
+# Seconds that a server is given to notice that a session of ours is gone, with what it held.
+_GONE = 5
+
 
 class Applier:
     """The applier of one replica. ``reopen``: logs in to it once more, where its session may be replaced by another.
@@ -48,6 +55,7 @@ class Applier:
         self._session = session
         self._reopen = reopen
         self._reopened = False
+        self._is_alone = False
         self._starts = 0
         #: The variable as this server calls it.
         with session.answers_within(_ANSWER):
@@ -58,6 +66,45 @@ class Applier:
         """STRICT or IDEMPOTENT."""
         with self._session.answers_within(_ANSWER):
             return (self._session.variables((self.variable,)).get(self.variable) or "").upper()
+
+    @contextmanager
+    def alone(self) -> t.Iterator[bool]:
+        """Keep other runs from setting the mode while the context lasts, on sessions taken up meanwhile too.
+
+        Gives whether that is so; False: another run does it just now. To be asked before the mode is looked at.
+        """
+        self._is_alone = self._lock()
+        try:
+            yield self._is_alone
+        finally:
+            if self._is_alone:  # the session may be used by others too, or be replaced sooner than the server sees that it ended
+                self._is_alone = False
+                with suppress(ServerError), self._session.answers_within(_ANSWER):
+                    self._session.execute(f"DO RELEASE_LOCK({_LOCK})")
+
+    @contextmanager
+    def by_us(self) -> t.Iterator[None]:
+        """As alone(). Raises Refusal ``already_running`` where another run sets the mode just now."""
+        with self.alone() as is_alone:
+            if not is_alone:
+                raise self._in_use()
+            yield
+
+    def _lock(self, wait: int = 0) -> bool:
+        with self._session.answers_within(_ANSWER):
+            return self._session.scalar(f"SELECT GET_LOCK({_LOCK}, {wait})") == "1"
+
+    def _lock_again(self, before: int) -> None:
+        """As the session before did, which may still hold it where the server has not seen that it is gone."""
+        if not self._lock(_GONE) and self._session.scalar(f"SELECT IS_USED_LOCK({_LOCK})") != str(before):
+            raise self._in_use()
+
+    def _in_use(self) -> Refusal:
+        return Refusal(
+            "already_running",
+            f"Another run keeps {self._session.name} in {IDEMPOTENT} mode.",
+            "Wait until it has finished; its lock goes with its connection.",
+        )
 
     def set(self, mode: str, otherwise: str) -> None:
         """Set the mode. ``otherwise``: what the user can do without the right. Raises Refusal ``missing_grant``."""
@@ -121,8 +168,11 @@ class Applier:
         try:
             mode = self.mode
         except LostConnection:
+            before = self._session.connection_id
             self._session = self._reopen()
             self._reopened = True
+            if self._is_alone:
+                self._lock_again(before)
             mode = self.mode
         if mode == STRICT:
             self.set(IDEMPOTENT, f"set {self.variable} yourself")
@@ -159,11 +209,12 @@ def lenient_target(
     """Keep the target IDEMPOTENT while the context lasts; drain it and set STRICT then. ``problems`` gets what went wrong.
 
     Found IDEMPOTENT, it is left so: somebody else wants it. Restarted meanwhile it comes up STRICT and may stop at a row that
-    was written before: it is taken up again. Raises Refusal ``missing_grant``, ``journal_unwritable``.
+    was written before: it is taken up again. Raises Refusal ``already_running``, ``missing_grant``, ``journal_unwritable``.
     """
     expected = read_identity(target)
     with ExitStack() as sessions:
         applier = Applier(target, lambda: sessions.enter_context(another(target, expected)))
+        sessions.enter_context(applier.by_us())
         if applier.mode == IDEMPOTENT:
             yield
             return

@@ -127,7 +127,7 @@ def _preflight(
         with only_run(source, target, before.pair):
             mended = aftermath.put_back(servers.fence_timeout)
     pair, hazards = info.preflight(source, target, servers, True, databases, *wishes)
-    return pair, (*hazards, put_back(mended))
+    return pair, (*hazards, *([put_back(mended)] if mended else ()))
 
 
 def _examine_plan(this: Run, sample_rows: int, plan_file: str) -> tuple[Examination, ...]:
