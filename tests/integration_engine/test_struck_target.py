@@ -120,6 +120,15 @@ def died(flavor, undo_dir, when=(rowwise._Run, "_verify"), drift="a row is missi
         yield pair, image(pair.a, "d")
 
 
+def by_hand(pair):
+    """What the documentation says to run on a target that stands at a row of a run which died."""
+    variable = "replica_exec_mode" if pair.b.family == "mysql" else "slave_exec_mode"
+    pair.b.execute(f"SET GLOBAL {variable} = 'IDEMPOTENT'")
+    pair.b.start_replica()
+    pair.wait()
+    pair.b.execute(f"SET GLOBAL {variable} = 'STRICT'")
+
+
 @pytest.mark.parametrize("drift", DRIFTS)
 @pytest.mark.parametrize("flavor", EACH)
 def test_the_next_run_takes_up_one_that_died_with_the_run(tmp_path, flavor, drift):
@@ -142,12 +151,9 @@ def test_the_next_run_takes_up_one_that_died_with_the_run(tmp_path, flavor, drif
 @pytest.mark.parametrize("flavor", EACH)
 def test_one_that_has_stopped_at_anothers_row_since_is_left_alone(tmp_path, flavor):
     """Somebody mended it by hand, as the documentation says; what stopped it later is nothing that we know."""
-    variable = "replica_exec_mode" if flavor == "mysql-9" else "slave_exec_mode"
     with died(flavor, tmp_path) as (pair, good):
-        pair.b.execute(f"SET GLOBAL {variable} = 'IDEMPOTENT'")
-        pair.b.start_replica()
+        by_hand(pair)
         assert_repaired(pair, "d", good)
-        pair.b.execute(f"SET GLOBAL {variable} = 'STRICT'")
         pair.b.execute("DELETE FROM d.other WHERE id = 1", logged=False)
         pair.a.execute(["SET binlog_format = 'ROW'", "UPDATE d.other SET v = 9 WHERE id = 1"])
         until(lambda: pair.b.replica_status().get("Last_SQL_Errno") == 1032)
@@ -156,6 +162,37 @@ def test_one_that_has_stopped_at_anothers_row_since_is_left_alone(tmp_path, flav
             run(pair, tmp_path)
         assert (image(pair.b, "d"), mode(pair.b)) == (before, "STRICT")
         assert pair.b.replica_status()["Last_SQL_Errno"] == 1032
+
+
+@pytest.mark.parametrize("flavor", EACH)
+def test_the_same_places_in_a_log_that_began_anew_prove_nothing(tmp_path, flavor):
+    """Nobody had noted that it was mended by hand. The target stands at a row of a table that was none of the run's."""
+    with died(flavor, tmp_path) as (pair, good):
+        by_hand(pair)
+        assert_repaired(pair, "d", good)
+        (path,) = map(str, tmp_path.glob("*.jsonl"))
+        read = journal.read(path)
+        (span,) = map(read.lenient_for, read.left_lenient)
+        both = (pair.b, pair.a)
+        for server in both:
+            server.stop_replica()
+        for server in both:
+            mysql, mariadb = ["RESET BINARY LOGS AND GTIDS"], ["RESET MASTER", "SET GLOBAL gtid_slave_pos = ''"]
+            server.execute(mysql if flavor == "mysql-9" else mariadb)
+            server.reset_replica()
+        for server, upstream in zip(both, reversed(both)):
+            server.replicate_from(upstream)
+        pair.wait()
+        pair.b.execute("DELETE FROM d.other WHERE id = 1", logged=False)
+        # The row's event must end within; of MariaDB 11.8 its transaction must begin there.
+        while pair.a.binlog_position()[1] <= span.since.offset - (0 if flavor == "mariadb-11.8" else 100):
+            pair.a.execute("UPDATE d.other SET v = v + 1 WHERE id = 2")
+        pair.wait()
+        pair.a.execute(["SET binlog_format = 'ROW'", "UPDATE d.other SET v = 9 WHERE id = 1"])
+        until(lambda: pair.b.replica_status().get("Last_SQL_Errno") == 1032)
+        with pytest.raises(Refusal, match="link_error"):
+            run(pair, tmp_path)
+        assert mode(pair.b) == "STRICT"
 
 
 @pytest.mark.parametrize("flavor", EACH)

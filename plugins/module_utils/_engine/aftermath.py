@@ -33,12 +33,14 @@ class Leftover:
     """A journal by which a run has left ``server`` lenient, and did not live to put it back.
 
     ``within``: what it was lenient for in the binary log of the ``header``'s source; None: not known, or not the target.
+    ``tables``: names of those that the run was to change.
     """
 
     path: str
     header: Header
     server: Identity
     within: LogSpan | None
+    tables: frozenset[str] = frozenset()
 
 
 def find(directory: str, server: Identity) -> Leftover | None:
@@ -55,7 +57,8 @@ def find(directory: str, server: Identity) -> Leftover | None:
                 continue
             read = journal.read(path)
             same = (each for each in read.left_lenient if each.is_same(server))
-            found += [Leftover(path, read.header, each, read.lenient_for(each)) for each in same]
+            tables = frozenset(str(table.name) for table in read.tables.values())
+            found += [Leftover(path, read.header, each, read.lenient_for(each), tables) for each in same]
     return max(found, key=lambda each: (each.header.created, each.path), default=None)
 
 
@@ -108,8 +111,9 @@ class Aftermath:
         return bool(self.left and (self._is_on or self._stopped_at_ours(self.left)))
 
     def _stopped_at_ours(self, left: Leftover) -> bool:
-        same_log = left.header.source.is_same(self._pair.source)
-        return bool(same_log and left.within and self._link.stopped_within(left.within))
+        if not left.header.source.is_same(self._pair.source) or self._link.names_none_of(left.tables):
+            return False  # the same places come again where a log began anew
+        return bool(left.within and self._link.stopped_within(left.within))
 
     @property
     def advice(self) -> str:

@@ -139,6 +139,11 @@ class Link:
             return span.has_start(LogPlace(self.applied_file, self.applied_position))
         return bool(end and span.has_end(end))
 
+    def names_none_of(self, tables: t.Iterable[str]) -> bool:
+        """Whether the applier's error names the table at whose row it stopped, and it is none of these ("database.table")."""
+        words = self.sql_error.casefold()  # the servers may write names in letters of their own
+        return " on table " in words and not any(f" on table {name};".casefold() in words for name in tables)
+
     @property
     def _error_ends(self) -> LogPlace | None:
         """Where in the upstream's binary log that ends which stopped the applier, by the words of the error."""

@@ -33,6 +33,11 @@ def killed(directory, *lines):
     return writer.path
 
 
+def described(to):
+    """A table that the run was to change."""
+    to._write({"is": "table", "id": 1, "database": "d", "table": "t", "columns": [], "key": []})
+
+
 def test_what_a_run_left_lenient_is_found_with_what_it_was_for(tmp_path):
     path = killed(tmp_path, lambda to: to.lenient(TARGET, True, SINCE), lambda to: to.committed([], UNTIL))
     killed(tmp_path, lambda to: to.lenient(TARGET, True, SINCE), lambda to: to.lenient(TARGET, False))
@@ -129,12 +134,15 @@ def test_where_an_applier_has_stopped(words, applied, within):
         ("STRICT", "master log bin.000004, end_log_pos 80 (error 1032)", Identity("db3:3306", 3, "u-3"), False),
         ("STRICT", "master log bin.000004, end_log_pos 81 (error 1032)", SOURCE, False),
         ("STRICT", "master log bin.000004, end_log_pos 80 (error 1146)", SOURCE, False),
+        ("STRICT", "event on table D.t; Can't find; log bin.000004, end_log_pos 80 (error 1032)", SOURCE, True),
+        # The places come again: the source's log began anew, or another server has taken its place.
+        ("STRICT", "event on table d.other; Can't find; log bin.000004, end_log_pos 80 (error 1032)", SOURCE, False),
         ("STRICT", "", SOURCE, False),
         ("IDEMPOTENT", "", SOURCE, True),
     ],
 )
 def test_whose_doing_it_is(tmp_path, mode, words, source, ours):
-    killed(tmp_path, lambda to: to.lenient(TARGET, True, SINCE), lambda to: to.committed([], UNTIL))
+    killed(tmp_path, described, lambda to: to.lenient(TARGET, True, SINCE), lambda to: to.committed([], UNTIL))
     target = SimpleNamespace(
         answers_within=lambda seconds: nullcontext(),
         variables=lambda names: {"slave_exec_mode": mode},
