@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from contextlib import contextmanager
 
 import pytest
@@ -88,11 +89,18 @@ DRIFTS = {
 }
 
 
+def stands(pair, number):
+    """Start the target again, until it has stopped at a row."""
+    pair.b.start()
+    until(lambda: pair.b.replica_status().get("Last_SQL_Errno") == number)
+
+
 @contextmanager
-def died(flavor, undo_dir, when=(rowwise._Run, "_verify"), drift="a row is missing"):
+def died(flavor, undo_dir, when=(rowwise._Run, "_verify"), drift="a row is missing", start=stands):
     """A pair whose target and the run that repairs it were killed in one instant, a row written that the target has not applied.
 
-    As where the host of both loses its power. The target is up again, STRICT, and has stopped at that row.
+    As where the host of both loses its power. The target is up again, STRICT, and has
+    stopped at that row; or what ``start`` makes of it.
     """
     statement, row, number = DRIFTS[drift]
     with co_masters(flavor) as pair:
@@ -113,8 +121,7 @@ def died(flavor, undo_dir, when=(rowwise._Run, "_verify"), drift="a row is missi
                     os._exit(1)
             assert os.waitpid(child, 0)[1] == signal.SIGKILL
             pair.b.kill()
-        pair.b.start()
-        until(lambda: pair.b.replica_status().get("Last_SQL_Errno") == number)
+        start(pair, number)
         until(lambda: pair.a.replica_status()["Replica_IO_Running"] == "Yes")
         assert mode(pair.b) == "STRICT"
         yield pair, image(pair.a, "d")
@@ -207,6 +214,50 @@ def test_where_it_cannot_be_told_whose_row_it_was_the_refusal_says_what_to_do(tm
         pair.b.execute(strict[strict.index("SET GLOBAL") :].split("'STRICT'")[0] + "'STRICT'")
         result = run(pair, tmp_path)
         assert not result.failed, result.message
+        assert_repaired(pair, "d", good)
+
+
+@pytest.mark.parametrize("flavor", EACH)
+def test_one_that_has_not_come_to_the_row_yet_passes_over_it(tmp_path, flavor):
+    """The next run was there sooner: the target replicates, STRICT, and has that row still before it."""
+    held = []
+
+    def start(pair, _number):
+        pair.b.start(replicate=False)
+        holder = pair.b.connect(database="d")
+        held.append(holder)
+        with holder.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT * FROM t WHERE id = 9 FOR UPDATE")
+        pair.b.start_replica()
+        until(pair.links_healthy)
+
+    with died(flavor, tmp_path, drift="a row is too much", start=start) as (pair, good):
+        release = threading.Timer(3, held[0].close)
+        release.start()
+        result = run(pair, tmp_path)
+        release.join()
+        assert (result.failed, result.in_sync) == (False, True), result.message
+        assert_repaired(pair, "d", good)
+        assert mode(pair.b) == "STRICT"
+        (path,) = map(str, tmp_path.glob("*.jsonl"))
+        (said,) = (hazard.message for hazard in result.hazards if hazard.code == "idempotent_left_on")
+        assert path in said
+        assert not journal.read(path).left_lenient
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_one_that_was_mended_by_hand_is_nobodys_leftover_any_more(tmp_path, flavor):
+    """Who sets it IDEMPOTENT later has a reason of his own."""
+    with died(flavor, tmp_path) as (pair, good):
+        by_hand(pair)
+        assert not run(pair, tmp_path).failed
+        (path,) = map(str, tmp_path.glob("*.jsonl"))
+        assert not journal.read(path).left_lenient
+        variable = "replica_exec_mode" if flavor == "mysql-9" else "slave_exec_mode"
+        pair.b.execute(f"SET GLOBAL {variable} = 'IDEMPOTENT'")
+        assert not run(pair, tmp_path).failed
+        assert mode(pair.b) == "IDEMPOTENT"
         assert_repaired(pair, "d", good)
 
 

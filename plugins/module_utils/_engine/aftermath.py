@@ -5,15 +5,16 @@
 """What runs that were killed have left of the leniency of servers, as their journals tell, and how it is put back.
 
 A server that such a run had made lenient still is, and is to be STRICT again. Or it was restarted since, as where the run died
-with it on one host: then it came up STRICT, and has stopped at the first row that it was to pass over. It is made lenient once
-more, until it has caught up. That the row is ours is proved by the journal, which tells between which places of the source's
-binary log the run wrote; what others wrote there meanwhile the run would have passed over too.
+with it on one host: then it came up STRICT, and stops at the first row that it was to pass over, or has done so. It is made
+lenient once more, until it has caught up. That the row is ours is proved by the journal, which tells between which places of the
+source's binary log the run wrote, and into which tables; what others wrote there meanwhile the run would have passed over too.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 
@@ -26,6 +27,12 @@ from .links import Link
 from .logplace import LogSpan
 from .session import Session
 from .topology import another
+
+# Seconds before a server's last start: a journal that was last written earlier is of no run that died with it.
+_DAY = 86400.0
+
+# Seconds by which the time of that start, which is told in whole ones, may be wrong.
+_BLUR = 2.0
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,11 @@ class Leftover:
     tables: frozenset[str] = frozenset()
 
 
-def find(directory: str, server: Identity) -> Leftover | None:
-    """The latest in ``directory`` ("": the default one) of this server. A journal that cannot be read tells nothing."""
+def find(directory: str, server: Identity, written: tuple[float, float] | None = None) -> Leftover | None:
+    """The latest in ``directory`` ("": the default one) of this server. A journal that cannot be read tells nothing.
+
+    ``written``: between which two times, in seconds of this host's clock, it must have been written last.
+    """
     directory = journal.folder(directory)
     try:
         names = [name for name in os.listdir(directory) if name.endswith(".jsonl")]
@@ -53,7 +63,7 @@ def find(directory: str, server: Identity) -> Leftover | None:
     found = []
     for path in (os.path.join(directory, name) for name in names):
         with suppress(Refusal, OSError):
-            if not _may_tell(path):
+            if (written and not written[0] <= os.path.getmtime(path) <= written[1]) or not _may_tell(path):
                 continue
             read = journal.read(path)
             same = (each for each in read.left_lenient if each.is_same(server))
@@ -103,17 +113,44 @@ class Aftermath:
     def _look(self) -> None:
         self._is_on = self._applier.mode == IDEMPOTENT
         #: What a journal tells of it.
-        self.left = find(self._directory, self._pair.target) if self._is_on or self._link.stopped_at_rows else None
+        self.left: Leftover | None = None
+        if self._is_on or self._link.stopped_at_rows:
+            self.left = find(self._directory, self._pair.target)
+        elif self._link.healthy:  # as mostly: only what was written shortly before it was started is read
+            self.left = find(self._directory, self._pair.target, self._before_its_start())
+
+    def _before_its_start(self) -> tuple[float, float]:
+        uptime = self._target.record("SHOW GLOBAL STATUS LIKE 'Uptime'").get("Value")
+        started = time.time() - int(uptime or 0)
+        return started - _DAY, started + _BLUR
 
     @property
     def is_ours(self) -> bool:
         """Whether it is proved that the state in which the target was found is that run's doing."""
-        return bool(self.left and (self._is_on or self._stopped_at_ours(self.left)))
+        return bool(self.left and (self._is_on or self._stopped_at_ours or self._has_ours_before_it))
 
-    def _stopped_at_ours(self, left: Leftover) -> bool:
-        if not left.header.source.is_same(self._pair.source) or self._link.names_none_of(left.tables):
+    @property
+    def _span(self) -> LogSpan | None:
+        """What that run wrote in the binary log of this source; None: that is not known."""
+        is_known = self.left and self.left.header.source.is_same(self._pair.source)
+        return self.left.within if self.left and is_known else None
+
+    @property
+    def _stopped_at_ours(self) -> bool:
+        if not self.left or self._link.names_none_of(self.left.tables):
             return False  # the same places come again where a log began anew
-        return bool(left.within and self._link.stopped_within(left.within))
+        return bool(self._span and self._link.stopped_within(self._span))
+
+    @property
+    def _has_ours_before_it(self) -> bool:
+        return bool(self._link.healthy and self._span and self._span.until.is_beyond(self._link.applied))
+
+    @property
+    def _has_passed_ours(self) -> bool:
+        """Whether it is STRICT and runs, and has applied what that run wrote: somebody mended it by hand."""
+        applied, span = self._link.applied, self._span
+        is_fine = self._link.healthy and not self._is_on
+        return bool(is_fine and span and (applied == span.until or applied.is_beyond(span.until)))
 
     @property
     def advice(self) -> str:
@@ -130,6 +167,9 @@ class Aftermath:
         ``timeout``: seconds. A target that a living run keeps lenient is left alone. Raises Refusal ``idempotent_left_on`` if it
         cannot be.
         """
+        if self.left and self._has_passed_ours:
+            with suppress(Refusal):  # where it cannot be noted, the next run looks once more
+                note_strict(self.left)
         if not self.is_ours:
             return ""
         expected = read_identity(self._target)
@@ -145,5 +185,6 @@ class Aftermath:
         if problems:
             raise Refusal("idempotent_left_on", f"{problems[0]} A run that was killed left it so ({path}).", "Then run again.")
         note_strict(self.left)
-        was = "was in IDEMPOTENT mode, left so" if self._is_on else "had stopped at a row that was logged"
+        stood = "had stopped at a row that was logged" if self._link.stopped_at_rows else "had still to apply what was logged"
+        was = "was in IDEMPOTENT mode, left so" if self._is_on else stood
         return f"{self._target.name} {was} by a run that was killed ({path}); it is STRICT again."

@@ -120,12 +120,17 @@ class Link:
         # More words may follow, where the account may not read all of it.
         return "(error 1062)" in self.sql_error or "(error 1032)" in self.sql_error
 
+    @property
+    def applied(self) -> LogPlace:
+        """How far everything in the upstream's binary log was applied."""
+        return LogPlace(self.applied_file, self.applied_position)
+
     def stopped_behind(self, place: LogPlace) -> bool:
         """Whether the applier has stopped at what the upstream logged behind that place; False also where that cannot be told.
 
         The error's own words tell; or all before was applied, which MySQL's parallel appliers note with some delay.
         """
-        reached, end = LogPlace(self.applied_file, self.applied_position), self._error_ends
+        reached, end = self.applied, self._error_ends
         return reached == place or reached.is_beyond(place) or bool(end and end.is_beyond(place))
 
     def stopped_within(self, span: LogSpan) -> bool:
@@ -136,7 +141,7 @@ class Link:
         """
         end = self._error_ends
         if end and not end.offset:
-            return span.has_start(LogPlace(self.applied_file, self.applied_position))
+            return span.has_start(self.applied)
         return bool(end and span.has_end(end))
 
     def names_none_of(self, tables: t.Iterable[str]) -> bool:

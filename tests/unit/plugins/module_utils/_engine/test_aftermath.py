@@ -48,6 +48,13 @@ def test_what_a_run_left_lenient_is_found_with_what_it_was_for(tmp_path):
     assert aftermath.find(str(tmp_path / "none"), TARGET) is None
 
 
+@pytest.mark.parametrize(("age", "found"), [(50, True), (86000, True), (90000, False), (-50, False)])
+def test_journals_are_told_apart_by_when_they_were_last_written(tmp_path, age, found):
+    path = killed(tmp_path, lambda to: to.lenient(TARGET, True, SINCE))
+    os.utime(path, (1e9 - age, 1e9 - age))
+    assert bool(aftermath.find(str(tmp_path), TARGET, (1e9 - 86400, 1e9))) is found
+
+
 @pytest.mark.parametrize(
     "lines",
     [
