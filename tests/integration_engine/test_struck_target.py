@@ -17,7 +17,7 @@ from integration_engine.test_downstream import mode
 from integration_engine.test_struck_below import restart
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import journal, options, rowwise
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, Undecided
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.journal import Writer
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync, undo
 from sandbox import co_masters
@@ -272,6 +272,19 @@ def test_an_undo_takes_it_up_too(tmp_path, flavor):
         assert mode(pair.b) == "STRICT"
         assert image(pair.a, "d") == image(pair.b, "d")
         assert image(pair.b, "d")["t"] == [(b"1",), (b"3",)]
+
+
+@pytest.mark.parametrize("case", ["in check mode", "not provable"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_an_undo_that_does_not_says_what_to_do(tmp_path, flavor, case):
+    """It said no more than to mend replication."""
+    when = (Writer, "committed") if case == "not provable" else (rowwise._Run, "_verify")
+    with died(flavor, tmp_path, when=when) as (pair, _good):
+        (path,) = map(str, tmp_path.glob("*.jsonl"))
+        with pytest.raises(Undecided, match="link_error") as told:
+            undo.run(servers(pair), path, undo_dir=str(tmp_path), apply=case == "not provable")
+        assert path in told.value.remedy
+        assert mode(pair.b) == "STRICT"
 
 
 def test_without_the_right_to_start_it_the_refusal_says_how_to(tmp_path):

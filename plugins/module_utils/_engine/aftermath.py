@@ -15,18 +15,21 @@ from __future__ import annotations
 import json
 import os
 import time
+import typing as t
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 
 from . import journal
 from .entries import Header, Identity
-from .errors import Refusal
+from .errors import Refusal, Undecided
 from .facts import read_identity
 from .leniency import IDEMPOTENT, Applier
 from .links import Link
 from .logplace import LogSpan
 from .session import Session
 from .topology import another
+
+Problem = t.TypeVar("Problem", Refusal, Undecided)
 
 # Seconds before a server's last start: a journal that was last written earlier is of no run that died with it.
 _DAY = 86400.0
@@ -160,6 +163,10 @@ class Aftermath:
         if self.is_ours:
             return f"A run that died has left it so ({self.left.path}): a run that is no check mode has it go on."
         return advice(self.left, self._applier, self._link)
+
+    def advised(self, problem: Problem) -> Problem:
+        """The same problem, with what to do about such a target in its remedy."""
+        return type(problem)(problem.code, problem.message, f"{problem.remedy} {self.advice}".strip())
 
     def put_back(self, timeout: float) -> str:
         """Have the target apply what is still to come, and set it STRICT. Returns what was done in words, "" for nothing.

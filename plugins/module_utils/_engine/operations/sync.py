@@ -123,7 +123,7 @@ def _preflight(
         before = Run(connections, inspect(source, target, servers), servers, repair, Pace())
         aftermath = before.aftermath()
         if not (aftermath.is_ours and apply):
-            raise Refusal(refused.code, refused.message, f"{refused.remedy} {aftermath.advice}".strip()) from refused
+            raise aftermath.advised(refused) from refused
         with only_run(source, target, before.pair):
             mended = aftermath.put_back(servers.fence_timeout)
     pair, hazards = info.preflight(source, target, servers, True, databases, *wishes)

@@ -164,7 +164,12 @@ class _Undo:
     def plan(self, old: Journal) -> None:
         """Find out which rows can be put back. Stops counting one beyond ``max_changes``."""
         connections, limits = self._run.connections, self._run.repair
-        self._run.fence()
+        try:
+            self._run.fence()
+        except Undecided as exc:
+            if exc.code != "link_error":
+                raise
+            raise self._run.aftermath().advised(exc) from exc
         takeback = Takeback(connections.source, connections.target, self._run.pair, old, limits.allow_triggers)
         self._refusals = takeback.refusals
         self._meter.begin(COMPARE, len(set(old.tables.values())), len(old))
