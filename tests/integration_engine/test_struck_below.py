@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 from integration_engine.support import PASSWORD, REPAIR_GRANTS, account, image, servers, until
 from integration_engine.test_downstream import mode
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import leniency, options
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import aftermath, leniency, options
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync, undo
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.progress import REPAIR
@@ -27,6 +28,13 @@ SEE = {"mysql": "REPLICATION SLAVE", "mariadb": "REPLICATION MASTER ADMIN"}
 
 class Killed(BaseException):
     """Stands for the end of the process."""
+
+
+def unwritable(path, mode):
+    """As where a run that was killed was another user's: what open() does for who may read its journal and no more."""
+    if mode != "rb":
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+    return open(path, mode)
 
 
 @contextmanager
@@ -141,6 +149,26 @@ def test_one_that_a_killed_run_has_left_lenient_is_strict_after_the_next(tmp_pat
         below.execute(f"SET GLOBAL {'replica' if flavor == 'mysql-9' else 'slave'}_exec_mode = 'IDEMPOTENT'")
         run(pair, tmp_path)
         assert mode(below) == "IDEMPOTENT"  # that was somebody else
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_one_is_said_to_be_strict_also_where_its_journal_may_be_read_only(tmp_path, flavor, monkeypatch):
+    with drifted(flavor) as (pair, below, good):
+
+        def killed(*unused):
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(leniency.Applier, "restore", killed)
+            with pytest.raises(Killed):
+                run(pair, tmp_path)
+        monkeypatch.setattr(aftermath, "open", unwritable, raising=False)
+        report = run(pair, tmp_path)
+        assert (report.failed, mode(below)) == (False, "STRICT"), report.message
+        said = [hazard.message for hazard in report.hazards if hazard.code == "idempotent_left_on"]
+        assert any("it is STRICT again" in words and "Permission denied" in words for words in said), said
+        pair.wait()
+        assert image(pair.b, "d") == image(below, "d") == good
 
 
 @pytest.mark.parametrize("rest", [True, False])

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 import pytest
 from integration_engine.support import PASSWORD, REPAIR_GRANTS, assert_repaired, image, servers, until
 from integration_engine.test_downstream import mode
-from integration_engine.test_struck_below import restart
+from integration_engine.test_struck_below import restart, unwritable
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import journal, options, rowwise
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import aftermath, journal, options, rowwise
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, Undecided
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.journal import Writer
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync, undo
@@ -272,6 +272,21 @@ def test_an_undo_takes_it_up_too(tmp_path, flavor):
         assert mode(pair.b) == "STRICT"
         assert image(pair.a, "d") == image(pair.b, "d")
         assert image(pair.b, "d")["t"] == [(b"1",), (b"3",)]
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_journal_that_may_be_read_only_does_not_stop_a_run_that_has_mended_the_target(tmp_path, flavor, monkeypatch):
+    with died(flavor, tmp_path) as (pair, good):
+        monkeypatch.setattr(aftermath, "open", unwritable, raising=False)
+        result = run(pair, tmp_path)
+        assert (result.failed, result.in_sync) == (False, True), result.message
+        assert_repaired(pair, "d", good)
+        (said,) = (hazard.message for hazard in result.hazards if hazard.code == "idempotent_left_on")
+        assert "it is STRICT again" in said
+        assert "Permission denied" in said
+        # MySQL's parallel appliers note with some delay how far they are.
+        until(lambda: pair.b.replica_status()["Exec_Source_Log_Pos"] == pair.a.binlog_position()[1])
+        assert [hazard for hazard in run(pair, tmp_path).hazards if hazard.code == "idempotent_left_on"] == []
 
 
 @pytest.mark.parametrize("case", ["in check mode", "not provable"])

@@ -81,16 +81,20 @@ def _may_tell(path: str) -> bool:
         return any(line.startswith(b'{"is":"lenient"') for line in file)
 
 
-def note_strict(left: Leftover) -> None:
-    """Note in its journal that the server is not in IDEMPOTENT mode any more. Raises Refusal ``journal_unwritable``."""
-    with journal.writing(left.path), open(left.path, "rb+") as file:
-        whole = file.read().rfind(b"\n") + 1
-        file.seek(whole)
-        file.truncate()  # a line that was not finished says nothing
-        line = {"is": "lenient", "server": asdict(left.server), "on": False}
-        file.write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+def note_strict(left: Leftover) -> str:
+    """Note in its journal that the server is not in IDEMPOTENT mode any more. Returns in words what kept it from that, or ""."""
+    try:
+        with open(left.path, "rb+") as file:
+            whole = file.read().rfind(b"\n") + 1
+            file.seek(whole)
+            file.truncate()  # a line that was not finished says nothing
+            line = {"is": "lenient", "server": asdict(left.server), "on": False}
+            file.write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:  # it is STRICT all the same
+        return f" That could not be noted in {left.path}: {exc.strerror or exc}."
+    return ""
 
 
 def advice(left: Leftover, applier: Applier, link: Link) -> str:
@@ -175,8 +179,7 @@ class Aftermath:
         cannot be.
         """
         if self.left and self._has_passed_ours:
-            with suppress(Refusal):  # where it cannot be noted, the next run looks once more
-                note_strict(self.left)
+            note_strict(self.left)  # where that is not possible, the next run looks once more
         if not self.is_ours:
             return ""
         expected = read_identity(self._target)
@@ -191,7 +194,7 @@ class Aftermath:
         path = self.left.path
         if problems:
             raise Refusal("idempotent_left_on", f"{problems[0]} A run that was killed left it so ({path}).", "Then run again.")
-        note_strict(self.left)
+        not_noted = note_strict(self.left)
         stood = "had stopped at a row that was logged" if self._link.stopped_at_rows else "had still to apply what was logged"
         was = "was in IDEMPOTENT mode, left so" if self._is_on else stood
-        return f"{self._target.name} {was} by a run that was killed ({path}); it is STRICT again."
+        return f"{self._target.name} {was} by a run that was killed ({path}); it is STRICT again.{not_noted}"

@@ -267,12 +267,11 @@ def put_back(
                 if left:
                     drain()
                     problems = list(below.applier.restore(upstream, below.link, timeout))
-                    if not problems:
-                        aftermath.note_strict(left)
+                    not_noted = "" if problems else aftermath.note_strict(left)
                     mended = (
                         f"The replica {replica} was in IDEMPOTENT mode, left so by a run that was killed; it is STRICT again."
                     )
-                    yield not problems, problems[0] if problems else mended
+                    yield not problems, problems[0] if problems else mended + not_noted
 
 
 class _Below(t.NamedTuple):

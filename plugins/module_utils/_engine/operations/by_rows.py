@@ -46,11 +46,14 @@ class ByRows:
         #: What could not be put back.
         self.problems: list[str] = []
 
-    def put_back(self) -> tuple[Hazard, ...]:
-        """Mend what a run that was killed has left behind; says what. Raises Refusal ``idempotent_left_on``."""
+    def put_back(self, but_target: bool) -> tuple[Hazard, ...]:
+        """Mend what a run that was killed has left behind; says what. Raises Refusal ``idempotent_left_on``.
+
+        ``but_target``: that has been put back already. MySQL's parallel appliers note with some delay how far they are.
+        """
         source, target = self._connections.source, self._connections.target
         directory, timeout = self._repair.undo_dir, self._servers.fence_timeout
-        words = self._run.aftermath().put_back(timeout)
+        words = "" if but_target else self._run.aftermath().put_back(timeout)
         said = [put_back(words)] if words else []
         if self._repair.downstream == "idempotent":
             others = downstream.get_real_writes(source, target, self._pair)

@@ -17,7 +17,7 @@ from ..causes import unexplained, written_meanwhile
 from ..errors import Refusal, ReplError, TableProblem, Undecided
 from ..examine import Examination
 from ..foresight import foresee
-from ..hazards import Hazard
+from ..hazards import INFO, Hazard
 from ..lanes import Lane
 from ..options import Pace, Repair, Selection, Servers
 from ..plan import TablePlan, check_caps, plan_table, refuse_cut
@@ -68,7 +68,8 @@ def run(
         this = Run(connections, pair, servers, repair, pace, meter, started)
         by_rows = ByRows(this)
         with only_run(connections.source, connections.target, pair):
-            mended = by_rows.put_back() if apply else ()
+            was_put_back = any((hazard.code, hazard.severity) == ("idempotent_left_on", INFO) for hazard in hazards)
+            mended = by_rows.put_back(but_target=was_put_back) if apply else ()
             if plan_file:
                 examined = _examine_plan(this, sample_rows, plan_file)
             else:
