@@ -14,12 +14,13 @@ from contextlib import contextmanager
 import pytest
 from integration_engine.support import PASSWORD, REPAIR_GRANTS, assert_repaired, image, servers, until
 from integration_engine.test_downstream import mode
-from integration_engine.test_struck_below import restart, unwritable
+from integration_engine.test_struck_below import kill_sessions, restart, unwritable
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import aftermath, journal, options, rowwise
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, Undecided
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.journal import Writer
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync, undo
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.progress import REPAIR
 from sandbox import co_masters
 
 FLAVORS = ("mariadb-10.11", "mysql-9")
@@ -81,6 +82,30 @@ def test_of_one_that_does_not_come_back_is_said_what_to_do(tmp_path, flavor, mon
         assert_repaired(pair, "d", good)
         pair.b.execute(strict[strict.index("SET GLOBAL") :].split(".")[0])
         assert mode(pair.b) == "STRICT"
+
+
+@pytest.mark.parametrize("flavor", EACH)
+def test_it_is_strict_in_the_end_also_where_the_sessions_to_the_source_are_lost(tmp_path, flavor):
+    """Both servers were up, and it stayed IDEMPOTENT until the next run."""
+    with co_masters(flavor) as pair:
+        pair.a.execute(["CREATE DATABASE d", "CREATE TABLE d.t (id int PRIMARY KEY)", "INSERT INTO d.t VALUES (1), (2), (3)"])
+        pair.wait()
+        good = image(pair.a, "d")
+        pair.b.execute("DELETE FROM d.t WHERE id > 1", logged=False)
+        done = []
+
+        def listen(now):
+            if now.stage == REPAIR and now.table_rows and not done:
+                done.append(now)
+                kill_sessions(pair.a)
+
+        how = options.Repair(undo_dir=str(tmp_path), method="row", batch_rows=1)
+        wanted = options.Selection(databases=("d",))
+        report = sync.run(servers(pair, fence_timeout=20), wanted, options.Pace(), how, 10, True, listener=listen)
+        assert (report.failed, report.changes.total, mode(pair.b)) == (True, 1, "STRICT"), report.message
+        assert "IDEMPOTENT" not in report.message
+        assert run(pair, tmp_path).verified
+        assert_repaired(pair, "d", good)
 
 
 DRIFTS = {

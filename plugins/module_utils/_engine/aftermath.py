@@ -182,7 +182,7 @@ class Aftermath:
             note_strict(self.left)  # where that is not possible, the next run looks once more
         if not self.is_ours:
             return ""
-        expected = read_identity(self._target)
+        expected, upstream = read_identity(self._target), read_identity(self._source)
         with ExitStack() as sessions:
             applier = Applier(self._target, lambda: sessions.enter_context(another(self._target, expected)))
             if not sessions.enter_context(applier.alone()):
@@ -190,7 +190,7 @@ class Aftermath:
             self._look()  # who had it alone may have put it back since
             if not (self.left and self.is_ours):
                 return ""
-            problems = list(applier.restore(self._source, self._link, timeout))
+            problems = list(applier.restore(self._source, upstream, self._link, timeout))
         path = self.left.path
         if problems:
             raise Refusal("idempotent_left_on", f"{problems[0]} A run that was killed left it so ({path}).", "Then run again.")

@@ -30,7 +30,7 @@ from .dialect import MARIADB
 from .endpoint import Endpoint
 from .entries import Identity
 from .errors import ConnectError, Refusal, ReplError, ServerError
-from .facts import Replica, ServerFacts, read_facts, read_replicas
+from .facts import Replica, ServerFacts, read_facts, read_identity, read_replicas
 from .journal import Writer
 from .leniency import IDEMPOTENT, Applier
 from .links import ApplierRules, Link, read_applier_rules, read_links
@@ -198,6 +198,7 @@ def idempotent(
     ``journal_unwritable``) and ConnectError.
     """
     problems: list[str] = []
+    identity = read_identity(upstream)
     with ExitStack() as sessions:
         all_below = [_open(sessions, upstream, facts, replica, since, journal.directory) for replica in replicas]
         relaxed: list[_Below] = []
@@ -224,7 +225,7 @@ def idempotent(
                 found = (
                     [below.applier.words(undrained, below.link)]
                     if undrained
-                    else list(below.applier.restore(upstream, below.link, timeout))
+                    else list(below.applier.restore(upstream, identity, below.link, timeout))
                 )
                 problems += found
                 if not found:
@@ -266,7 +267,8 @@ def put_back(
                 left = aftermath.find(directory, below.identity) if below.applier.mode == IDEMPOTENT else None
                 if left:
                     drain()
-                    problems = list(below.applier.restore(upstream, below.link, timeout))
+                    identity = read_identity(upstream)
+                    problems = list(below.applier.restore(upstream, identity, below.link, timeout))
                     not_noted = "" if problems else aftermath.note_strict(left)
                     mended = (
                         f"The replica {replica} was in IDEMPOTENT mode, left so by a run that was killed; it is STRICT again."

@@ -127,33 +127,34 @@ class Applier:
             f"GRANT {self._session.dialect.applier_privilege.split('|')[0]} ON *.* to the account there, or {otherwise}.",
         )
 
-    def restore(self, upstream: Session, link: Link, timeout: float) -> t.Iterator[str]:
+    def restore(self, upstream: Session, identity: str, link: Link, timeout: float) -> t.Iterator[str]:
         """Wait until the upstream's changes have arrived and set STRICT; yields what went wrong.
 
         ``timeout``: seconds. A replica that does not catch up stays IDEMPOTENT: STRICT would break it. One that was
-        restarted meanwhile is STRICT, and may have been broken by it: where ``reopen`` is known it is taken up again.
+        restarted meanwhile is STRICT, and may have been broken by it: where ``reopen`` is known it is taken up again. A lost
+        session to the upstream is replaced for this alone, ``identity`` being what read_identity() told of the server before.
         """
         ends = time.monotonic() + timeout
-        while True:
-            try:
-                self._take_up_again(link)
-                fence(upstream, self._session, link, max(_RETRY, ends - time.monotonic()))
-                self.set(STRICT, f"set {self.variable} yourself")
-                return
-            except ReplError as exc:
-                if not self._reopen or time.monotonic() >= ends or not self._may_pass(exc, link):
-                    yield self.words(exc, link)
+        with ExitStack() as sessions:
+            while True:
+                try:
+                    self._take_up_again(link)
+                    upstream = alive(upstream, identity, sessions)
+                    fence(upstream, self._session, link, max(_RETRY, ends - time.monotonic()))
+                    self.set(STRICT, f"set {self.variable} yourself")
                     return
-            time.sleep(_RETRY)
+                except ReplError as exc:
+                    if not self._reopen or time.monotonic() >= ends or not self._may_pass(exc, link):
+                        yield self.words(exc, link)
+                        return
+                time.sleep(_RETRY)
 
     def _may_pass(self, problem: ReplError, link: Link) -> bool:
-        """Whether to try again may help: the replica is away or just back, or stopped at a row."""
-        if isinstance(problem, LostConnection):
-            return problem.server == self._session.name
+        """Whether to try again may help: one of the two is away or just back, or the replica stopped at a row."""
         if isinstance(problem, Undecided):
             with suppress(ServerError):
                 return (self._reopened and problem.code == "stopped_link") or self._may_start(link)
-        return isinstance(problem, ConnectError)
+        return isinstance(problem, (ConnectError, LostConnection))
 
     def take_up(self, link: Link) -> None:
         """Start it again where it has stopped at a row. Raises ServerError."""
@@ -202,6 +203,19 @@ class Applier:
         )
 
 
+def alive(session: Session, identity: str, sessions: ExitStack) -> Session:
+    """The session, or where it is lost another one to the same server, for as long as ``sessions``.
+
+    Only for what needs nothing that went with the old one. ``identity``: what read_identity() told of it. Raises ReplError.
+    """
+    try:
+        with session.answers_within(_ANSWER):
+            session.assert_alive()
+        return session
+    except LostConnection:
+        return sessions.enter_context(another(session, identity))
+
+
 @contextmanager
 def lenient_target(
     source: Session, target: Session, link: Link, identity: Identity, journal: Writer, timeout: float, problems: list[str]
@@ -211,7 +225,7 @@ def lenient_target(
     Found IDEMPOTENT, it is left so: somebody else wants it. Restarted meanwhile it comes up STRICT and may stop at a row that
     was written before: it is taken up again. Raises Refusal ``already_running``, ``missing_grant``, ``journal_unwritable``.
     """
-    expected = read_identity(target)
+    expected, upstream = read_identity(target), read_identity(source)
     with ExitStack() as sessions:
         applier = Applier(target, lambda: sessions.enter_context(another(target, expected)))
         sessions.enter_context(applier.by_us())
@@ -227,7 +241,7 @@ def lenient_target(
         try:
             yield
         finally:
-            found = list(applier.restore(source, link, timeout))
+            found = list(applier.restore(source, upstream, link, timeout))
             problems += found
             if not found:
                 with suppress(Refusal):  # a full disk: what was done must be told all the same, and it is STRICT

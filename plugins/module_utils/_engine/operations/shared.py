@@ -17,9 +17,10 @@ from .. import __version__, journal, sqltext
 from ..aftermath import Aftermath
 from ..downstream import idempotent
 from ..errors import Refusal, ServerError
-from ..facts import Replica
+from ..facts import Replica, read_identity
 from ..fence import check_links, fence_both, has_what_target_wrote
 from ..hazards import INFO, WARNING, Hazard
+from ..leniency import alive
 from ..logplace import LogPlace
 from ..options import Pace, Repair, Servers
 from ..progress import Meter
@@ -48,7 +49,7 @@ class Run:
         fence_both(both.source, both.target, self.pair, timeout, self.meter.draining)
 
     def drain(self) -> None:
-        """As fence(), untold: for the very end, when nobody may end the run any more."""
+        """As fence(), untold: where nobody may end the run."""
         fence_both(self.connections.source, self.connections.target, self.pair, self.servers.fence_timeout)
 
     def settled(self) -> bool:
@@ -130,14 +131,23 @@ class Lenient:
     def __init__(self, run: Run, writer: journal.Writer, stack: ExitStack) -> None:
         self._run, self._writer, self._stack = run, writer, stack
         self._found: list[list[str]] = []
+        both = run.connections
+        self._identities = read_identity(both.source), read_identity(both.target)
 
     def __call__(
         self, upstream: Session, facts: ServerFacts, replicas: tuple[Replica, ...], since: LogPlace | None = None
     ) -> None:
         """Make replicas of a server lenient. Raises what downstream.idempotent() does."""
         run = self._run
-        lenient = idempotent(upstream, facts, replicas, run.servers.fence_timeout, self._writer, run.drain, since)
+        lenient = idempotent(upstream, facts, replicas, run.servers.fence_timeout, self._writer, self._drain, since)
         self._found.append(self._stack.enter_context(lenient))
+
+    def _drain(self) -> None:
+        """As Run.drain(), though the run's own sessions may be lost: what ended it must not keep replicas lenient."""
+        both, (source, target) = self._run.connections, self._identities
+        with ExitStack() as sessions:
+            drained = alive(both.source, source, sessions), alive(both.target, target, sessions)
+            fence_both(*drained, self._run.pair, self._run.servers.fence_timeout)
 
     @property
     def left_behind(self) -> tuple[str, ...]:
