@@ -177,6 +177,7 @@ def test_the_next_run_takes_up_one_that_died_with_the_run(tmp_path, flavor, drif
         assert mode(pair.b) == "STRICT"
         (said,) = (hazard.message for hazard in result.hazards if hazard.code == "idempotent_left_on")
         assert path in said
+        assert "check the other tables as well" in said
         assert not journal.read(path).left_lenient
 
 

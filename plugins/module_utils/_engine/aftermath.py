@@ -29,6 +29,11 @@ from .logplace import LogSpan
 from .session import Session
 from .topology import another
 
+#: What there is to say of a server that was put back: nobody knows what it has passed over besides the rows of that run.
+STRICT_AGAIN = (
+    "it is STRICT again. What others wrote meanwhile and it could not apply was passed over too: check the other tables as well."
+)
+
 Problem = t.TypeVar("Problem", Refusal, Undecided)
 
 # Seconds before a server's last start: a journal that was last written earlier is of no run that died with it.
@@ -197,4 +202,4 @@ class Aftermath:
         not_noted = note_strict(self.left)
         stood = "had stopped at a row that was logged" if self._link.stopped_at_rows else "had still to apply what was logged"
         was = "was in IDEMPOTENT mode, left so" if self._is_on else stood
-        return f"{self._target.name} {was} by a run that was killed ({path}); it is STRICT again.{not_noted}"
+        return f"{self._target.name} {was} by a run that was killed ({path}); {STRICT_AGAIN}{not_noted}"

@@ -270,10 +270,8 @@ def put_back(
                     identity = read_identity(upstream)
                     problems = list(below.applier.restore(upstream, identity, below.link, timeout))
                     not_noted = "" if problems else aftermath.note_strict(left)
-                    mended = (
-                        f"The replica {replica} was in IDEMPOTENT mode, left so by a run that was killed; it is STRICT again."
-                    )
-                    yield not problems, problems[0] if problems else mended + not_noted
+                    was = f"The replica {replica} was in IDEMPOTENT mode, left so by a run that was killed"
+                    yield not problems, problems[0] if problems else f"{was}; {aftermath.STRICT_AGAIN}{not_noted}"
 
 
 class _Below(t.NamedTuple):

@@ -158,7 +158,7 @@ class Lenient:
 def put_back(words: str, is_done: bool = True) -> Hazard:
     """What has become of the leniency that an earlier run left behind, as a hazard of this one."""
     if is_done:
-        return Hazard("idempotent_left_on", INFO, "target", words, "Nothing to do.")
+        return Hazard("idempotent_left_on", INFO, "target", words, "Nothing else to do.")
     return Hazard("idempotent_left_on", WARNING, "target", words)
 
 
