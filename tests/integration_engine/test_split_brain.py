@@ -331,6 +331,34 @@ def test_the_application_comes_first_on_both_servers(pairs, fresh_database, tmp_
         assert pair.links_healthy()
 
 
+# Without a primary key InnoDB keeps the rows by the first unique key of whole columns without NULLs, whichever tells them apart.
+CLUSTERED = [
+    "CREATE TABLE first (b varchar(9) NOT NULL, a int NOT NULL, changed int, UNIQUE KEY z (b), UNIQUE KEY k (a))",
+    "CREATE TABLE later (b varchar(9) NOT NULL, a int NOT NULL, changed int, UNIQUE KEY k (a), UNIQUE KEY z (b))",
+    "CREATE TABLE part (b varchar(9) NOT NULL, a int NOT NULL, changed int, UNIQUE KEY z (b(3)), UNIQUE KEY k (a))",
+    "CREATE TABLE respelt (b varchar(9) COLLATE utf8mb4_general_ci NOT NULL, a int, changed int, UNIQUE (b))",
+]
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_unique_key_that_the_rows_are_kept_by_may_change(pairs, fresh_database, tmp_path, flavor):
+    pair = pairs(flavor)
+    names = ("first", "later", "part", "respelt")
+    with fresh_database(pair) as database:
+        _ours, theirs = split(
+            pair,
+            database,
+            CLUSTERED,
+            [f"INSERT INTO {name} VALUES ('x', 1, 1), ('w', 2, 1)" for name in names],
+            (),
+            [f"UPDATE {name} SET b = '{'X' if name == 'respelt' else 'y'}', changed = 2 WHERE a = 1" for name in names],
+        )
+        result = run(pair, database, tmp_path, MERGE)
+        pair.wait()
+        assert not result.failed, result.tables
+        assert image(pair.a, database) == image(pair.b, database) == theirs
+
+
 @pytest.mark.parametrize("flavor", FLAVORS[:2])
 def test_what_is_asked_must_make_sense_and_be_allowed(pairs, fresh_database, tmp_path, flavor):
     pair = pairs(flavor, **ZONES)

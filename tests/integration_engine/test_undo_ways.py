@@ -128,6 +128,23 @@ def test_a_statement_is_chosen_that_fires_no_trigger_of_the_source(pairs, fresh_
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
+def test_an_update_of_the_unique_key_that_rows_are_kept_by_is_no_side_effect(pairs, fresh_database, tmp_path, flavor):
+    pair = pairs(flavor)
+    create = [
+        "CREATE TABLE film (b varchar(9) NOT NULL, a int NOT NULL, UNIQUE KEY z (b), UNIQUE KEY k (a))",
+        "INSERT INTO film VALUES ('x', 1), ('w', 2)",
+        *AUDIT,
+    ]
+    with fresh_database(pair) as database:
+        old, _new, path = repaired(pair, database, tmp_path, create, ["UPDATE film SET b = 'y' WHERE a = 1"])
+        # So that it is done by UPDATE.
+        pair.a.execute("CREATE TRIGGER d AFTER DELETE ON film FOR EACH ROW SET @gone = 1", database=database)
+        done = undo.run(servers(pair), path, undo_dir=str(tmp_path))
+        assert (done.verified, done.refused) == (True, ())
+        assert both(pair, database) == old
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
 def test_triggers_run_only_if_allowed_and_what_they_change_elsewhere_is_rolled_back(pairs, fresh_database, tmp_path, flavor):
     pair = pairs(flavor)
     with fresh_database(pair) as database:

@@ -385,4 +385,4 @@ def _new_key(table: Table, change: Difference) -> Row:
 
 def _records(table: Table, change: Difference) -> int:
     """Records that writing this row changes."""
-    return 1 if change.kind == EXTRA else records_of_update(table, change.key, t.cast(Row, change.target))
+    return 1 if change.kind == EXTRA else records_of_update(table, t.cast(Row, change.source), t.cast(Row, change.target))

@@ -42,7 +42,7 @@ def read_tables(session: Session, databases: t.Sequence[str], names: t.Sequence[
     tables: dict[TableName, Table] = {}
     for some in _batches(sorted({name.table for name in rows})):
         within = f"TABLE_SCHEMA IN ({wanted}) AND {_among('TABLE_NAME', some)}"
-        columns, (keys, functional) = _read_columns(session, within), _read_unique_keys(session, within)
+        (columns, clustered), (keys, functional) = _read_columns(session, within), _read_unique_keys(session, within)
         unreliable = {} if session.dialect.is_mariadb else _read_unreliable_indexes(session, within)
         for table, key in _without_overlaps(session, keys, columns) if session.dialect.is_mariadb else ():
             functional[table].add(key)
@@ -62,6 +62,7 @@ def read_tables(session: Session, databases: t.Sequence[str], names: t.Sequence[
                     unreliable_indexes=tuple(sorted(unreliable.get(name, ()))),
                     row_bytes=int(row["bytes"] or 0),
                     shown_by=_shared(f"{session.dialect.flavor} {'.'.join(map(str, session.dialect.version[:2]))}"),
+                    clustered_by=_shared(clustered[name]),
                 )
     return tables
 
@@ -112,8 +113,14 @@ def _read_rows(session: Session, databases: str, names: t.Sequence[str]) -> t.It
         yield from _facts(session, items, f"FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({databases}){called}")
 
 
-def _read_columns(session: Session, within: str) -> dict[TableName, list[Column]]:
+def _read_columns(session: Session, within: str) -> tuple[dict[TableName, list[Column]], dict[TableName, frozenset[str]]]:
+    """The columns, and the names of those that a table is clustered by.
+
+    Where there is no primary key that is the first unique one, in the server's order, over whole columns without NULLs, none
+    of them virtual; both makes show its columns as PRI too (measured on MariaDB 10.11, 11.8 and MySQL 9.7).
+    """
     found: dict[TableName, list[Column]] = defaultdict(list)
+    clustered: dict[TableName, frozenset[str]] = defaultdict(frozenset)
     items = {
         **_TABLE,
         "name": "COLUMN_NAME",
@@ -124,6 +131,7 @@ def _read_columns(session: Session, within: str) -> dict[TableName, list[Column]
         "nullable": "IS_NULLABLE",
         "extra": "EXTRA",
         "expression": "GENERATION_EXPRESSION",
+        "part_of": "COLUMN_KEY",
     }
     if not session.dialect.is_mariadb and session.dialect.version >= (8,):
         # MySQL refuses a shape of another reference system than the column's, if that names one.
@@ -142,7 +150,9 @@ def _read_columns(session: Session, within: str) -> dict[TableName, list[Column]
             expression=_text(row, "expression"),
         )
         found[_name(row)].append(_shared(column))
-    return found
+        if row["part_of"] == "PRI":
+            clustered[_name(row)] |= {column.name}
+    return found, clustered
 
 
 def _read_unique_keys(session: Session, within: str) -> tuple[dict[TableName, list[Key]], dict[TableName, set[str]]]:

@@ -254,21 +254,22 @@ class _Rows:
         gone = [change.key for change in others if change.target]
         back = [change.source for change in others if change.source]
         changed = self._execute(rewrite.deletes(self.table, gone, self.packet))
-        changed += self._update(updates)
+        changed += self._update([(t.cast(Row, change.target), t.cast(Row, change.source)) for change in updates])
         changed += self._execute(rewrite.inserts(self.table, back, self.packet))
         if self.what.way.fires:
             # What BEFORE triggers made of our rows is put right.
             now = read_rows(self.session, self.table, [change.key for change in good if change.source])
             altered = [change for change in good if change.key in now and now[change.key] != change.source]
-            changed += self._update(altered)
+            changed += self._update([(now[change.key], t.cast(Row, change.source)) for change in altered])
         return changed
 
-    def _update(self, changes: t.Sequence[Difference]) -> int:
-        if not changes:
+    def _update(self, rows: t.Sequence[tuple[Row, Row]]) -> int:
+        """Give rows other values; ``rows``: as they are, and as they shall be."""
+        if not rows:
             return 0
-        pairs = [(change.key, t.cast(Row, change.source)) for change in changes]
-        self._execute(rewrite.updates(self.table, pairs, self.packet))
-        return sum(records_of_update(self.table, key, row) for key, row in pairs)
+        key_of = KeySpace(self.table, t.cast(Key, self.table.key)).key_of
+        self._execute(rewrite.updates(self.table, ((key_of(old), new) for old, new in rows), self.packet))
+        return sum(records_of_update(self.table, old, new) for old, new in rows)
 
     def _execute(self, statements: t.Iterable[str]) -> int:
         return sum([self.session.execute(statement) for statement in statements])

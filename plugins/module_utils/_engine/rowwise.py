@@ -32,6 +32,7 @@ from .constraints import Constraints
 from .errors import AccessDenied, LockConflict, LostConnection, ReplError, ServerError, TableProblem
 from .facts import read_log_end
 from .journal import Writer
+from .modified import records_of_update
 from .outcome import Skipped, TableRepair, Told
 from .present import key_text
 from .proof import Counter, Proof, read_counter
@@ -306,7 +307,8 @@ class _Run:
         altered = {key: row for key, row in ours.items() if now.get(key) != row}
         if not altered:
             return 0
-        return self._execute(rewrite.updates(self.table, altered.items(), self.packet))
+        self._execute(rewrite.updates(self.table, altered.items(), self.packet))
+        return sum(records_of_update(self.table, now[key], row) for key, row in altered.items() if key in now)
 
     def _execute(self, statements: t.Iterable[str]) -> int:
         return sum([self.source.execute(statement) for statement in statements])

@@ -132,6 +132,8 @@ class Table:
     row_bytes: int = 0
     #: Which make and version of a server has shown it: others show the same expression with more or fewer brackets.
     shown_by: str = ""
+    #: The columns in whose order InnoDB keeps the rows; none: in an order of its own.
+    clustered_by: frozenset[str] = frozenset()
 
     def rows_within(self, size: int, most: int) -> int:
         """How many rows take about ``size`` bytes of our memory: at least one, no more than ``most``."""

@@ -35,7 +35,19 @@ class Answers:
         if "STATISTICS" in sql:
             return [(b"shop", name, b"PRIMARY", b"id", None, b"A", b"BTREE", b"1") for name in asked]
         return [
-            (b"shop", name, column.encode(), b"varchar", b"varchar(200)", b"utf8mb4", b"utf8mb4_general_ci", b"YES", b"", None)
+            (
+                b"shop",
+                name,
+                column.encode(),
+                b"varchar",
+                b"varchar(200)",
+                b"utf8mb4",
+                b"utf8mb4_general_ci",
+                b"YES",
+                b"",
+                None,
+                b"",
+            )
             for name in asked
             for column in COLUMNS
         ]
