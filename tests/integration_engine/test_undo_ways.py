@@ -73,6 +73,97 @@ def reasons(result):
     return Counter(row.reason for row in result.refused)
 
 
+# -- tables that are unlike ---------------------------------------------------------------------
+
+#: Name → (definition, what makes the target's table another that holds the same, flavors).
+UNLIKE = {
+    "swapped": ("(id int PRIMARY KEY, v int, w int)", "MODIFY w int AFTER id", FLAVORS),
+    "no_key": ("(id int, v int, w int)", "MODIFY w int AFTER id", FLAVORS),
+    "letters": ("(id int PRIMARY KEY, v int, w int)", "CHANGE w W int, CHANGE id Id int", FLAVORS),
+    "squeezed": ("(id int PRIMARY KEY, v int, w varchar(99))", "MODIFY w varchar(99) COMPRESSED", FLAVORS[::2]),
+    "plain": ("(id int PRIMARY KEY, v int, w varchar(99) COMPRESSED)", "MODIFY w varchar(99)", FLAVORS[::2]),
+    "width": ("(id int PRIMARY KEY, v int, w int(11))", "MODIFY w int(5)", FLAVORS[::2]),
+    "bool": ("(id int PRIMARY KEY, v int, w tinyint(1))", "MODIFY w tinyint", FLAVORS[1:2]),
+    "myisam": ("(id int PRIMARY KEY, v int, w int)", "ENGINE=MyISAM, MODIFY w int AFTER id", FLAVORS),
+}
+
+
+def unlike(pair, database, names):
+    """Make the tables, unlike on both servers, and let the target's drift."""
+    for name in names:
+        pair.a.execute(
+            [
+                f"CREATE TABLE {name} {UNLIKE[name][0]}",
+                f"INSERT INTO {name} (id, v, w) VALUES (1, 10, 20), (2, 30, 40), (3, 50, 60)",
+            ],
+            database=database,
+        )
+    pair.wait()
+    for name in names:
+        drift = [f"UPDATE {name} SET v = 99 WHERE id = 1", f"INSERT INTO {name} (id, v, w) VALUES (7, 70, 80)"]
+        pair.b.execute([f"ALTER TABLE {name} {UNLIKE[name][1]}", *drift], database=database, logged=False)
+
+
+def by_name(server, database, names):
+    """The rows of these tables, their values in one order."""
+    return {name: server.query(f"SELECT id, v, w FROM {name} ORDER BY 1, 2, 3", database=database) for name in names}
+
+
+@pytest.mark.parametrize("binlog_format", ["ROW", "MIXED"])
+@pytest.mark.parametrize(
+    "repair", [{}, {"extra_rows": "adopt", "conflict": "newest", "conflict_column": "v"}], ids=["sync", "merge"]
+)
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_tables_that_are_unlike_and_hold_the_same(pairs, fresh_database, tmp_path, flavor, repair, binlog_format):
+    """What could be repaired can be undone, and that as well: values go by the names of their columns."""
+    pair = pairs(flavor, binlog_format, options=RECOVERS)
+    names = [name for name, each in UNLIKE.items() if flavor in each[2] and not (repair and name in ("no_key", "myisam"))]
+    with fresh_database(pair) as database:
+        unlike(pair, database, names)
+        ours, theirs = (by_name(server, database, names) for server in (pair.a, pair.b))
+        before, after = (ours, theirs) if repair else (theirs, ours)
+        limits = options.Repair(undo_dir=str(tmp_path), **repair)
+        done = sync.run(servers(pair), options.Selection(databases=(database,)), options.Pace(), limits, 10, True)
+        assert (done.verified, done.message) == (True, None)
+        for rows in (before, after):
+            plan = undo.run(servers(pair), done.undo_file, undo_dir=str(tmp_path), apply=False)
+            done = undo.run(servers(pair), done.undo_file, undo_dir=str(tmp_path))
+            assert (done.verified, done.message, done.refused) == (True, None, ())
+            assert done.changes == plan.changes
+            pair.wait()
+            assert pair.links_healthy()
+            assert by_name(pair.a, database, names) == by_name(pair.b, database, names) == rows
+        # What the source was altered to since is read by its names too, as long as it holds the same.
+        pair.a.execute("ALTER TABLE swapped MODIFY v int AFTER w", database=database)
+        done = undo.run(servers(pair), done.undo_file, undo_dir=str(tmp_path))
+        assert (done.verified, done.refused) == (True, ())
+        assert by_name(pair.a, database, names) == by_name(pair.b, database, names) == before
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_where_columns_are_stored_otherwise_row_changes_are_refused(pairs, fresh_database, tmp_path, flavor):
+    """A trigger on the target takes row changes, which would put values into other columns, or stop it."""
+    pair = pairs(flavor)
+    name = "swapped" if flavor == "mysql-9" else "squeezed"
+    with fresh_database(pair) as database:
+        unlike(pair, database, [name])
+        limits = options.Repair(undo_dir=str(tmp_path))
+        selection = options.Selection(databases=(database,))
+        done = sync.run(servers(pair), selection, options.Pace(), limits, 10, True)
+        assert done.verified, done.message
+        good = by_name(pair.b, database, [name])
+        pair.b.execute(f"CREATE TRIGGER d BEFORE DELETE ON {name} FOR EACH ROW SET @x = 1", database=database, logged=False)
+        undone = undo.run(servers(pair), done.undo_file, undo_dir=str(tmp_path))
+        assert reasons(undone) == {"schema_mismatch": 2}
+        pair.b.execute(f"UPDATE {name} SET v = 98", database=database, logged=False)
+        by_rows = replace(limits, method="row", allow_triggers=True)
+        refused = sync.run(servers(pair), selection, options.Pace(), by_rows, 10, True)
+        assert [each.reason for each in refused.tables] == ["schema_mismatch"]
+        pair.wait()
+        assert pair.links_healthy()
+        assert by_name(pair.a, database, [name]) == good
+
+
 # -- triggers ----------------------------------------------------------------------------------
 
 AUDIT = ["CREATE TABLE log (n int PRIMARY KEY AUTO_INCREMENT, what varchar(9), id int)"]

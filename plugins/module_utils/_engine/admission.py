@@ -57,7 +57,8 @@ def admit(
         (
             "schema_mismatch",
             column_order(table) != column_order(target_table),
-            "has its columns in another order on the target, and row changes go by position",
+            "has its columns in another order on the target, or one that is COMPRESSED on one side only; row changes carry them"
+            " by position, as they are stored",
             "Make the definitions equal first.",
         ),
         (

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import typing as t
+from dataclasses import dataclass, replace
 
 from .multiset import Rows
-from .schema import Table, TableName
+from .schema import Table, TableName, plain_type
 from .session import Row
 
 
@@ -50,6 +51,23 @@ class JournaledTable:
     key: tuple[str, ...]
     digest_by: str = ""
 
+    def is_alike(self, other: JournaledTable) -> bool:
+        """Whether rows of one table may be written to the other, by their columns' names.
+
+        What schema.differences() passes over does not matter here either: order, case of names, display widths, compression.
+        """
+        return self._plain == other._plain and self.digest_by == other.digest_by
+
+    @property
+    def _plain(self) -> tuple[t.Collection[object], t.Collection[object]]:
+        columns = {(name.lower(), plain_type(kind), charset) for name, kind, charset in self.columns}
+        return columns, tuple(name.lower() for name in self.key)
+
+    def places_in(self, other: JournaledTable) -> tuple[int, ...]:
+        """Where the values of its columns are in a row of the other, which is alike."""
+        places = {name.lower(): place for place, (name, _type, _charset) in enumerate(other.columns)}
+        return tuple(places[name.lower()] for name, _type, _charset in self.columns)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -69,6 +87,11 @@ class Entry:
     copies: tuple[int, int] = (1, 1)
     on_source: bool = False
     digest: bytes = b""
+
+    def placed(self, places: t.Sequence[int]) -> Entry:
+        """The same with the values of its rows in another order. (Keys stay: that of a table without one is never reordered.)"""
+        before, after = (row and tuple(row[place] for place in places) for row in (self.before, self.after))
+        return replace(self, before=before, after=after)
 
 
 def describe(table: Table) -> JournaledTable:

@@ -27,7 +27,7 @@ from .errors import AccessDenied, LockConflict, LostConnection, Refusal, ReplErr
 from .keyspace import KeySpace
 from .modified import records_of_update, rows_modified
 from .multiset import Rows
-from .returns import Way, log_rows
+from .returns import Way, choose_format
 from .schema import Key, Table
 from .session import Row, Session
 from .spool import row_bytes
@@ -90,8 +90,7 @@ def prepare(session: Session, table: Table, way: Way) -> None:
     if session.dialect.is_mariadb:
         session.execute("SET SESSION check_constraint_checks = 0")
     rewrite.be_logged(session)
-    if way.as_rows:
-        log_rows(session, table)
+    choose_format(session, table, way)
     session.execute(f"USE {sqltext.quote_name(table.name.database)}")
 
 

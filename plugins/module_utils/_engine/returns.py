@@ -5,8 +5,10 @@
 """How the rows of one table may be put back, on the source's real table, so that nothing else changes anywhere.
 
 Row changes fire no triggers where they are applied (MySQL never, MariaDB unless told to), so the target's own are got round by
-logging rows. The source's own triggers do fire; so a statement is chosen whose events have none. Where there is none, they
-run only if the user allows it, and what they change elsewhere is counted before COMMIT (putback.py).
+logging rows. They carry columns by position, as they are stored, so where that is not the same on the target statements are
+logged, which name them; where both would be needed there is no way. The source's own triggers do fire; so a statement is chosen
+whose events have none. Where there is none, they run only if the user allows it, and what they change elsewhere is counted before
+COMMIT (putback.py).
 
 ====================  =============================  ==================================================================
 table                 different row                  transaction
@@ -30,10 +32,12 @@ from .downstream import get_real_writes
 from .errors import AccessDenied, Refusal, TableProblem
 from .footprint import written_by
 from .locks import refuse_fragile
-from .schema import Table
+from .schema import Table, column_order
 from .session import Session
 from .spool import Differences
 from .topology import Pair
+
+_UNLIKE = "its columns are in another order on the target, or one is COMPRESSED on one side only"
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,14 @@ class Way:
     """How a table is written.
 
     ``singly``: one row a statement, the whole table locked. ``updates``: a different row by UPDATE, not DELETE and INSERT.
-    ``as_rows``: logged as row changes whatever the server's format. ``fires``: triggers of the source run.
+    ``as_rows``: logged as row changes whatever the server's format. ``as_statements``: as statements. ``fires``: triggers of
+    the source run.
     """
 
     singly: bool = False
     updates: bool = False
     as_rows: bool = False
+    as_statements: bool = False
     fires: bool = False
 
 
@@ -96,8 +102,11 @@ def way_back(
             f"{table.name} has no key; replicas besides the target that have its rows would get them a second time.",
             "Detach them for the time of the undo, or add a primary key.",
         )
+    why = "replicas besides the target" if others else "its sql_safe_updates" if careful else "triggers"
+    by_name = column_order(table) != column_order(target_table)
+    if by_name:
+        _refuse_by_name(table, pair, why if as_rows else "")
     if as_rows and pair.target.stops_on_rows:
-        why = "replicas besides the target" if others else "its sql_safe_updates" if careful else "triggers"
         raise TableProblem(
             "row_not_logged",
             f"{table.name} must be logged as row changes, because of {why}; the target has binlog_format=STATEMENT and would stop"
@@ -107,28 +116,51 @@ def way_back(
     # MySQL locks rows only for those who may change some.
     to_lock = {"LOCK TABLES"} if singly else set() if source.dialect.is_mariadb else {"DELETE|UPDATE|LOCK TABLES"}
     _refuse_without_rights(source, table, events | to_lock)
-    if as_rows and log_rows(source, table):
+    way = Way(singly, updates, as_rows, by_name, bool(events & ours))
+    if choose_format(source, table, way):
         source.execute("SET SESSION binlog_format = DEFAULT")
-    return Way(singly, updates, as_rows, bool(events & ours))
+    return way
 
 
-def log_rows(session: Session, table: Table) -> bool:
-    """Let a session log row changes; whether it would have logged anything else.
+def choose_format(session: Session, table: Table, way: Way) -> bool:
+    """Let a session log what the way needs; whether it would have logged anything else.
 
     Raises TableProblem ``missing_grant``, ServerError.
     """
-    if session.scalar("SELECT @@SESSION.binlog_format") == "ROW":
+    wanted = "ROW" if way.as_rows else "STATEMENT" if way.as_statements else ""
+    if not wanted or session.scalar("SELECT @@SESSION.binlog_format") == wanted:
         return False
     try:
-        session.execute("SET SESSION binlog_format = 'ROW'")
+        session.execute(f"SET SESSION binlog_format = '{wanted}'")
     except AccessDenied as exc:
+        what = f"statements, because {_UNLIKE}"
+        if way.as_rows:
+            what = "row changes, because of triggers, of sql_safe_updates on the target or of replicas besides it"
         raise TableProblem(
             "missing_grant",
-            f"{table.name} must be logged as row changes, because of triggers, of sql_safe_updates on the target or of"
-            f" replicas besides it, which the account may not choose: {exc.message}.",
-            "Grant it what a repair needs (docs/connections.md), or set binlog_format=ROW on the source.",
+            f"{table.name} must be logged as {what}, which the account may not choose: {exc.message}.",
+            f"Grant it what a repair needs (docs/connections.md), or set binlog_format={wanted} on the source.",
         ) from exc
     return True
+
+
+def _refuse_by_name(table: Table, pair: Pair, why_rows: str) -> None:
+    """Raise TableProblem unless statements may be logged; ``why_rows``: what keeps them from being."""
+    if why_rows:
+        raise TableProblem(
+            "schema_mismatch",
+            f"{table.name} must be logged as row changes, because of {why_rows}, but {_UNLIKE}; row changes carry them by"
+            " position, as they are stored.",
+            "Make the definitions equal first.",
+        )
+    rules = pair.applier
+    if rules.row_format_only or rules.checked_account:
+        raise TableProblem(
+            "row_format_required",
+            f"{table.name} must be logged as statements, because {_UNLIKE}; {pair.forward.name} would stop at these"
+            " (REQUIRE_ROW_FORMAT, PRIVILEGE_CHECKS_USER).",
+            "Make the definitions equal first.",
+        )
 
 
 def _refuse_without_rights(source: Session, table: Table, wanted: set[str]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from . import journal, present, rewrite
+from . import journal, present, rewrite, schema
 from .admission import refuse_blind
 from .catalog import definition, read_tables
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference, read_rows
@@ -132,7 +132,11 @@ class Takeback:
     def _changes(self, table: Table, described: JournaledTable, batch_rows: int, reached: t.Callable[[int], None]) -> Differences:
         look = self._look if table.key else self._count
         changes, done = Differences(), 0
-        for some in in_portions(self._old.entries(described), batch_rows, _bytes):
+        entries = self._old.entries(described)
+        places = journal.describe(table).places_in(described)
+        if places != tuple(range(len(places))):
+            entries = (entry.placed(places) for entry in entries)
+        for some in in_portions(entries, batch_rows, _bytes):
             reached(done)
             for change in look(table, some):
                 changes.append(change)
@@ -192,7 +196,8 @@ class Takeback:
             raise TableProblem("schema_changed", "the table is not on both servers any more")
         if table.key is None and not described.digest_by:
             raise TableProblem("no_key", "the table has no key, and the journal is of a version that noted no fingerprints")
-        if journal.describe(table) != described or journal.describe(target) != described:
+        # Both are read and written by the names of the source's.
+        if not described.is_alike(journal.describe(table)) or schema.differences(table, target):
             raise TableProblem("schema_changed", "the table is defined otherwise than when the journal was written")
         filtered = self._pair.filter_on(name.database, name.table)
         if filtered:

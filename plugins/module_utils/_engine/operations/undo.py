@@ -217,7 +217,8 @@ class _Undo:
 
     def _table(self, what: Return, writer: journal.Writer, newcomers: Newcomers) -> None:
         connections, batch_rows = self._run.connections, self._run.repair.batch_rows
-        as_rows = what.way.as_rows or self._run.pair.source.binlog_format.upper() == "ROW"
+        by_default = self._run.pair.source.binlog_format.upper() == "ROW" and not what.way.as_statements
+        as_rows = what.way.as_rows or by_default
 
         def reached(rows: int) -> None:
             self._reached(rows)

@@ -91,6 +91,24 @@ def test_copies_of_rows_without_a_key(tmp_path):
     assert [entry.copies for entry in journal.read(written(tmp_path, MISSING)).entries()] == [(1, 1)]
 
 
+def test_what_a_table_may_have_become_and_still_take_its_rows():
+    then, described = table(), journal.describe(table())
+    number, text = then.columns
+    turned = journal.describe(replace(then, columns=(replace(text, name="V"), replace(number, column_type="int(11)"))))
+    assert described.is_alike(turned)
+    assert turned.places_in(described) == (1, 0)
+    old = journal.Entry(1, described, "different", (b"3",), (b"3", b"a"), None, True).placed((1, 0))
+    assert (old.key, old.before, old.after) == ((b"3",), (b"a", b"3"), None)
+    for other in (
+        replace(then, columns=(number,)),
+        replace(then, columns=(number, replace(text, column_type="varchar(8)"))),
+        replace(then, columns=(number, replace(text, charset="utf8mb4"))),
+        replace(then, unique_keys=(Key("PRIMARY", (KeyPart("id", None, False), KeyPart("v", None, False))),)),
+        replace(then, unique_keys=()),
+    ):
+        assert not described.is_alike(journal.describe(other))
+
+
 def test_only_images_need_be_on_disk_before_a_commit(tmp_path, monkeypatch):
     """What is noted afterwards costs no fsync of its own; the next image, or the end, takes it along."""
     synced = []

@@ -89,6 +89,31 @@ def test_what_each_make_calls_a_type(mariadb, mysql, same):
     assert (schema.column_order(ours) == schema.column_order(theirs)) is same
 
 
+def test_row_changes_carry_columns_by_position_and_compressed_ones_as_such():
+    order = schema.column_order(TABLE)
+    assert schema.column_order(with_column(replace(NAME, name="NAME"))) == order
+    assert schema.column_order(replace(TABLE, columns=TABLE.columns[::-1])) != order
+    assert schema.column_order(with_column(replace(NAME, column_type="varchar(20) /*M!100301 COMPRESSED*/"))) != order
+    label = "enum('/* COMPRESSED */')"
+    assert schema.column_order(with_column(replace(NAME, data_type="enum", column_type=label)))[1][-1] is False
+
+
+@pytest.mark.parametrize(
+    ("shown", "plain"),
+    [
+        ("int(11) unsigned", "int unsigned"),
+        ("tinyint(1)", "tinyint"),
+        ("varchar(20) /*M!100301 COMPRESSED*/", "varchar(20)"),
+        ("enum('int(1)')", "enum('int(1)')"),
+        ("geometrycollection", "geomcollection"),
+        ("int(5) unsigned zerofill", "int(5) unsigned zerofill"),
+        ("point srid 4326", "point srid 4326"),
+    ],
+)
+def test_a_type_without_what_says_nothing_of_its_values(shown, plain):
+    assert schema.plain_type(shown) == plain
+
+
 @pytest.mark.parametrize(
     ("other", "word"),
     [

@@ -45,10 +45,18 @@ def table(events=(), engine="InnoDB", kind="BASE TABLE", key=True):
 class Pair(SimpleNamespace):
     """As much of the pair as is looked at."""
 
-    def __init__(self, stops_on_rows=False, others=()):
+    def __init__(self, stops_on_rows=False, others=(), only_rows=False):
         source = SimpleNamespace(name="db1")
         target = SimpleNamespace(stops_on_rows=stops_on_rows, log_replica_updates=True)
-        super().__init__(source=source, target=target, source_replicas=others, target_replicas=())
+        rules = SimpleNamespace(row_format_only=only_rows, checked_account="")
+        super().__init__(
+            source=source,
+            target=target,
+            source_replicas=others,
+            target_replicas=(),
+            applier=rules,
+            forward=SimpleNamespace(name="db1->db2"),
+        )
 
 
 class Server(SimpleNamespace):
@@ -59,6 +67,9 @@ class Server(SimpleNamespace):
 
     def scalar(self, _sql):
         return "ROW"
+
+    def execute(self, _sql):
+        """Sets the format of its log."""
 
     def variables(self, names):
         return {name: value for name, value in vars(self).items() if name in names}
@@ -109,6 +120,20 @@ def test_where_there_is_none_it_must_be_allowed(events, kinds):
 
 def test_rows_are_logged_where_other_replicas_get_them():
     assert way(table(), table(), "comes", pair=Pair(others=("db3",))) == Way(as_rows=True)
+
+
+def test_where_columns_are_in_another_order_statements_are_logged_or_nothing():
+    more = (Column("v", "int", "int", None, None, True, "", ""),)
+    ours, theirs = (replace(table(), columns=columns) for columns in (table().columns + more, more + table().columns))
+    assert way(ours, theirs, "comes") == Way(as_statements=True)
+    for pair, target, code in (
+        (Pair(others=("db3",)), Server(), "schema_mismatch"),
+        (Pair(), Server(sql_safe_updates="ON"), "schema_mismatch"),
+        (Pair(only_rows=True), Server(), "row_format_required"),
+    ):
+        with pytest.raises(TableProblem, match="another order") as refused:
+            way(ours, theirs, "comes", pair=pair, target=target)
+        assert refused.value.code == code
 
 
 @pytest.mark.parametrize("ours", ["MyISAM", "Aria", "MEMORY", "InnoDB"])
