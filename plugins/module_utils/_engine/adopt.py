@@ -40,7 +40,7 @@ from .confirm import EXTRA, Difference, read_rows
 from .errors import AccessDenied, LockConflict, LostConnection, ReplError, ServerError, TableProblem
 from .journal import Writer
 from .keyspace import KeySpace
-from .modified import records_of_update, rows_modified
+from .modified import miscounted_by, only_miscounted, records_of_update, rows_modified
 from .outcome import Skipped, TableRepair, Told
 from .policy import Policy
 from .present import key_text
@@ -271,7 +271,7 @@ class _Run:
             if not bad:
                 done += part
                 continue
-            if len(bad) == len(part) > 1 and all(reason == _SIDE_EFFECTS for reason in bad.values()):
+            if len(bad) == len(part) > 1 and all(code == _SIDE_EFFECTS[0] for code, _words in bad.values()):
                 # Some row of them: find out which.
                 middle = len(part) // 2
                 parts += [part[:middle], part[middle:]]
@@ -337,8 +337,12 @@ class _Run:
             return bad
         now = read_rows(source, table, [_new_key(table, change) for change in part])
         bad = {change.key: _OTHERWISE for change in part if now.get(_new_key(table, change)) != change.target}
-        if not bad and self._changed(table) != sum(_records(table, change) for change in part):
-            bad = {change.key: _SIDE_EFFECTS for change in part}
+        counted, expected = (0, 0) if bad else (self._changed(table), sum(_records(table, change) for change in part))
+        updates = any(change.kind != EXTRA for change in part)
+        if counted < expected or (counted > expected and not only_miscounted(source, table, cascades=updates)):
+            cause = miscounted_by(source, table)
+            why = f"{_SIDE_EFFECTS[1]}, or InnoDB counts too many because of {cause}" if cause else _SIDE_EFFECTS[1]
+            bad = {change.key: (_SIDE_EFFECTS[0], why) for change in part}
         return bad
 
     def _said(self) -> tuple[str, str]:

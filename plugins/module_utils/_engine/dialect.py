@@ -145,6 +145,11 @@ class Dialect:
         return {"max_execution_time": "0", **hidden}
 
     @property
+    def foreign_keys(self) -> str:
+        """InnoDB's list of all foreign keys, in information_schema."""
+        return "INNODB_SYS_FOREIGN" if self.is_mariadb or self.version < (8,) else "INNODB_FOREIGN"
+
+    @property
     def has_roles(self) -> bool:
         """Whether CURRENT_ROLE() exists."""
         return self.is_mariadb or self._mysql_since(8)
