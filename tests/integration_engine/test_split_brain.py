@@ -331,6 +331,21 @@ def test_the_application_comes_first_on_both_servers(pairs, fresh_database, tmp_
         assert pair.links_healthy()
 
 
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_newer_copies_that_hold_one_anothers_unique_values_are_named_so(pairs, fresh_database, tmp_path, flavor):
+    """Each waits for the other. MariaDB gives no warning when UPDATE IGNORE meets a unique value."""
+    pair = pairs(flavor, **ZONES)
+    create = "CREATE TABLE t (id int PRIMARY KEY, u varchar(9) UNIQUE, changed int)"
+    swap = [f"UPDATE t SET u = '{u}', changed = 2 WHERE id = {n}" for u, n in (("z", 1), ("a", 2), ("b", 1))]
+    with fresh_database(pair) as database:
+        ours, theirs = split(pair, database, [create], ["INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 1), (3, 'c', 1)"], (), swap)
+        result = run(pair, database, tmp_path, replace(MERGE, extra_rows="delete"))
+        assert [table.reason for table in result.tables] == ["unique_collision"]
+        assert "another row of the source has one of its unique values" in result.message
+        pair.wait()
+        assert (image(pair.a, database), image(pair.b, database)) == (ours, theirs)
+
+
 # Tables of which InnoDB counts more row changes than there are: pages that are compressed anew, the graph of a vector index.
 SQUEEZED = "CREATE TABLE t (id int PRIMARY KEY, a varchar(200), b varchar(200), changed int, UNIQUE (a)) ROW_FORMAT=COMPRESSED"
 MISCOUNTED = {

@@ -36,6 +36,7 @@ from dataclasses import dataclass, field
 
 from . import locks, rewrite, sqltext
 from .arrival import drain, wanting
+from .collisions import Collisions
 from .confirm import EXTRA, Difference, read_rows
 from .errors import AccessDenied, LockConflict, LostConnection, ReplError, ServerError, TableProblem
 from .journal import Writer
@@ -50,8 +51,9 @@ from .spool import Spool, in_batches, row_bytes
 from .unaltered import Unaltered, none_on
 
 # What a server says of a row that it does not take, as a warning or as an error.
+_DUPLICATE = 1062
 _TOLD = {
-    1062: ("unique_collision", "another row of the source has one of its unique values"),
+    _DUPLICATE: ("unique_collision", "another row of the source has one of its unique values"),
     1452: ("foreign_key", "refers to a row that the source does not have"),
     3819: ("check_constraint", "breaks a CHECK constraint of its table"),
     4025: ("check_constraint", "breaks a CHECK constraint of its table"),
@@ -328,7 +330,7 @@ class _Run:
             text = statement(table, change, adoption.policy, self.packet)
             try:
                 if source.execute(text) == 0:
-                    bad[change.key] = self._said()
+                    bad[change.key] = self._said(table, change)
             except (LostConnection, LockConflict, AccessDenied):
                 raise
             except ServerError as exc:
@@ -345,10 +347,15 @@ class _Run:
             bad = {change.key: (_SIDE_EFFECTS[0], why) for change in part}
         return bad
 
-    def _said(self) -> tuple[str, str]:
+    def _said(self, table: Table, change: Difference) -> tuple[str, str]:
         """Why the last statement passed its row over."""
-        warnings = self.sessions.writing.records("SHOW WARNINGS")
-        return next((_TOLD[number] for number in (int(each["Code"] or 0) for each in warnings) if number in _TOLD), _OTHERWISE)
+        source = self.sessions.writing
+        numbers = [int(each["Code"] or 0) for each in source.records("SHOW WARNINGS")]
+        told = next((_TOLD[number] for number in numbers if number in _TOLD), None)
+        # MariaDB does not tell of a unique value that keeps UPDATE IGNORE from its row.
+        if told or not Collisions(source, source, table, (), takes_rows_away=False).find([t.cast(Row, change.target)]):
+            return told or _OTHERWISE
+        return _TOLD[_DUPLICATE]
 
     def _changed(self, table: Table) -> int:
         """Records that the open transaction has changed, in all tables. Raises TableProblem ``side_effects``."""
