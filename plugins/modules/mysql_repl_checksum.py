@@ -21,7 +21,8 @@ options:
   ignore_columns:
     description:
       - Columns that are not compared, as C(column), C(table.column) or C(database.table.column).
-      - Such a column may also be missing on one server, or be defined differently, unless a unique key holds it.
+      - Such a column may also be missing on one server, or be defined differently, unless a unique key holds it. A repair, also of a
+        O(plan_file), writes whole rows and refuses such a table (V(schema_mismatch)).
     type: list
     elements: str
     default: []

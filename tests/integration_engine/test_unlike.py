@@ -194,6 +194,32 @@ def test_ignored_columns_need_not_be_alike(pairs, fresh_database, flavor):
     assert counts(fewer) == {"t": (0, 0, 0), "loose": (1, 0, 0)}
 
 
+@pytest.mark.parametrize("method", ["auto", "shadow", "row"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_table_that_is_alike_only_without_ignored_columns_is_not_repaired(pairs, fresh_database, tmp_path, flavor, method):
+    """Whole rows are written: a column that only the target has would be set to its default. At once, and in words that help."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        create = ["CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t VALUES (1, 1), (2, 2)"]
+        pair.a.execute(create, database=database)
+        pair.wait()
+        drift = ["ALTER TABLE t ADD note varchar(20) DEFAULT 'none'", "UPDATE t SET note = 'dear', v = 9 WHERE id = 1"]
+        pair.b.execute(drift, database=database, logged=False)
+        selection = options.Selection(databases=(database,), ignore_columns=("note",))
+        plan_file = str(tmp_path / "plan")
+        assert counts(checksum.run(servers(pair), selection, options.Pace(), 10, plan_file=plan_file)) == {"t": (0, 0, 1)}
+        repair = options.Repair(undo_dir=str(tmp_path), method=method)
+        for result in (
+            sync.run(servers(pair), selection, options.Pace(), repair, 10, apply=False),
+            sync.run(servers(pair), selection, options.Pace(), repair, 10, apply=True),
+            sync.run(servers(pair), options.Selection(), options.Pace(), repair, 10, apply=True, plan_file=plan_file),
+        ):
+            assert statuses(result)["t"] == (report.ERROR, "schema_mismatch")
+            assert "column note is missing on the source" in result.message
+            assert not result.changed
+        assert pair.b.query("SELECT * FROM t ORDER BY id", database=database) == [(1, 9, "dear"), (2, 2, "none")]
+
+
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_a_condition_may_end_with_a_comment_and_rows_may_leave_its_range(pairs, fresh_database, flavor):
     pair = pairs(flavor)

@@ -10,7 +10,7 @@ import itertools
 import typing as t
 from dataclasses import dataclass, field
 
-from . import adopt, codec, recipes
+from . import adopt, codec, recipes, schema
 from .confirm import DIFFERENT, EXTRA, MISSING, Difference
 from .errors import Refusal, TableProblem
 from .examine import Examination
@@ -50,6 +50,7 @@ def plan_table(examination: Examination, repair: Repair, rows_below: bool = Fals
     table, target_table = examination.table, examination.target_table
     if table is None or target_table is None or not (examination.differences or examination.stale):
         return None
+    refuse_unlike(table, target_table)
     found = gather(examination.differences)
     changes, adopted, kept = policy_of(repair).divide(table, found)
     if adopted:
@@ -65,6 +66,18 @@ def plan_table(examination: Examination, repair: Repair, rows_below: bool = Fals
     _refuse_unwritable(table, itertools.chain(changes, adopted))
     recipe = recipes.choose_for(table, target_table, changes, repair.method, repair.allow_triggers)
     return TablePlan(table, changes, kept + examination.stale, recipe, adopted)
+
+
+def refuse_unlike(table: Table, target_table: Table) -> None:
+    """Raise TableProblem ``schema_mismatch`` where only ``ignore_columns`` made the definitions comparable."""
+    unlike = schema.differences(table, target_table)
+    if unlike:
+        raise TableProblem(
+            "schema_mismatch",
+            f"{table.name} is defined differently on the two servers: {'; '.join(unlike)}. It can be compared without these"
+            " (ignore_columns), but a repair writes whole rows; the target's would lose what they have there.",
+            "Make the definitions equal (on the source; replication carries it), then plan again.",
+        )
 
 
 def refuse_cut(examined: t.Iterable[Examination], plans: t.Iterable[TablePlan], repair: Repair) -> None:

@@ -11,12 +11,13 @@ import time
 import typing as t
 from dataclasses import replace
 
-from . import multiset, schema
+from . import multiset
 from .catalog import read_tables
 from .confirm import Difference, Readings
 from .errors import ReplError, TableProblem, Undecided
 from .examine import Examination, rows_at_once
 from .lanes import Lane
+from .plan import refuse_unlike
 from .planfile import PlannedRow, PlannedTable
 from .progress import Meter
 from .report import ERROR, UNDECIDED, TableReport
@@ -59,12 +60,13 @@ def _examine(
     sample_rows: int,
     meter: Meter,
 ) -> Examination:
-    if table is None or target_table is None or not _is_same(table, planned) or schema.differences(table, target_table):
+    if table is None or target_table is None or not _is_same(table, planned):
         raise TableProblem(
             "stale_plan",
             f"{planned.name} is not defined as it was when the plan was made.",
             "Run the check again and apply that plan.",
         )
+    refuse_unlike(table, target_table)
     _refuse_untold(planned, table)
     tally = Tally(table, sample_rows, len(planned.rows))
     healed = changed = looked = 0
