@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import pytest
 from integration_engine.support import PASSWORD, REPAIR_GRANTS, attached, image, servers, until
 from integration_engine.test_downstream import mode
-from integration_engine.test_struck_below import Killed
+from integration_engine.test_struck_below import killed_before_it_puts_back
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import leniency, newcomers, options
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import newcomers, options
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync, undo
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.progress import REPAIR, UNDO
 from sandbox import co_masters
@@ -152,14 +152,8 @@ def test_one_that_comes_behind_the_last_batch_is_seen_to(tmp_path, flavor, downs
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_one_that_a_killed_run_has_left_lenient_is_strict_after_the_next(tmp_path, flavor, monkeypatch):
     with lonely(flavor) as (pair, replica, upstream, good):
-
-        def killed(*unused):
-            raise Killed
-
-        with monkeypatch.context() as patch:
-            patch.setattr(leniency.Applier, "restore", killed)
-            with pytest.raises(Killed):
-                run(pair, tmp_path, "idempotent", at_batch(2, lambda: join(replica, upstream)))
+        with killed_before_it_puts_back(monkeypatch):
+            run(pair, tmp_path, "idempotent", at_batch(2, lambda: join(replica, upstream)))
         pair.wait()
         assert (mode(replica), image(replica, "d")) == ("IDEMPOTENT", good)
         report = run(pair, tmp_path, "idempotent")

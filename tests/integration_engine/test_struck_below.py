@@ -38,6 +38,19 @@ def unwritable(path, mode):
 
 
 @contextmanager
+def killed_before_it_puts_back(monkeypatch):
+    """A run that dies when its rows are through, and leaves servers lenient."""
+
+    def killed(*unused):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(leniency.Applier, "restore", killed)
+        with pytest.raises(Killed):
+            yield
+
+
+@contextmanager
 def drifted(flavor):
     """A⇄B→c; B lacks rows that c has: in STRICT mode c stops at them (1062)."""
     with co_masters(flavor) as pair:
@@ -147,14 +160,8 @@ def test_one_that_is_frozen_does_not_hold_the_run_for_ever(tmp_path, flavor, mon
 def test_one_that_a_killed_run_has_left_lenient_is_strict_after_the_next(tmp_path, flavor, monkeypatch):
     """The next run had nothing to repair, and left it so."""
     with drifted(flavor) as (pair, below, good):
-
-        def killed(*unused):
-            raise Killed
-
-        with monkeypatch.context() as patch:
-            patch.setattr(leniency.Applier, "restore", killed)
-            with pytest.raises(Killed):
-                run(pair, tmp_path)
+        with killed_before_it_puts_back(monkeypatch):
+            run(pair, tmp_path)
         pair.wait()
         assert (mode(below), image(below, "d")) == ("IDEMPOTENT", good)
         report = run(pair, tmp_path)
@@ -168,14 +175,8 @@ def test_one_that_a_killed_run_has_left_lenient_is_strict_after_the_next(tmp_pat
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_one_is_said_to_be_strict_also_where_its_journal_may_be_read_only(tmp_path, flavor, monkeypatch):
     with drifted(flavor) as (pair, below, good):
-
-        def killed(*unused):
-            raise Killed
-
-        with monkeypatch.context() as patch:
-            patch.setattr(leniency.Applier, "restore", killed)
-            with pytest.raises(Killed):
-                run(pair, tmp_path)
+        with killed_before_it_puts_back(monkeypatch):
+            run(pair, tmp_path)
         monkeypatch.setattr(aftermath, "open", unwritable, raising=False)
         report = run(pair, tmp_path)
         assert (report.failed, mode(below)) == (False, "STRICT"), report.message
@@ -231,14 +232,8 @@ def test_one_that_a_killed_undo_has_left_lenient_is_strict_after_the_next(tmp_pa
     with drifted(flavor) as (pair, below, _good):
         old = image(pair.b, "d")
         path = run(pair, tmp_path).undo_file
-
-        def killed(*unused):
-            raise Killed
-
-        with monkeypatch.context() as patch:
-            patch.setattr(leniency.Applier, "restore", killed)
-            with pytest.raises(Killed):
-                undo.run(servers(pair), path, undo_dir=str(tmp_path), downstream="idempotent")
+        with killed_before_it_puts_back(monkeypatch):
+            undo.run(servers(pair), path, undo_dir=str(tmp_path), downstream="idempotent")
         pair.wait()
         assert (mode(below), image(below, "d")) == ("IDEMPOTENT", old)
         done = undo.run(servers(pair), path, undo_dir=str(tmp_path), downstream="idempotent")
