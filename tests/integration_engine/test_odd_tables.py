@@ -372,3 +372,26 @@ def test_check_mode_promises_no_more_than_apply_does(pairs, fresh_database, tmp_
             assert (told.failed, told.changes) == (done.failed, done.changes)
             pair.wait()
             pair.b.execute(["DELETE FROM u WHERE id = 3", "UPDATE u SET u = 9 WHERE id = 4"], database=database, logged=False)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        "(CAST(j->'$.z' AS UNSIGNED ARRAY))",
+        "(CAST(j->'$.z' AS CHAR(3) ARRAY))",
+        "(JSON_VALUE(j, '$.z' RETURNING UNSIGNED ERROR ON ERROR))",
+    ],
+)
+def test_an_index_over_an_expression_that_only_the_target_has(pairs, fresh_database, tmp_path, index):
+    """It refuses rows that the source's table takes, and the applier stops (3903, 3752, 1690)."""
+    pair = pairs("mysql-9")
+    with fresh_database(pair) as database:
+        tables = ["CREATE TABLE t (id int PRIMARY KEY, j json)", """INSERT INTO t VALUES (2, '{"z": 7}')"""]
+        made(pair, database, tables, [f"ALTER TABLE t ADD KEY k ({index})"])
+        pair.a.execute("""INSERT INTO t VALUES (1, '{"z": "abcdef"}')""", database=database, logged=False)
+        result = run(pair, database, tmp_path)
+        assert [each.reason for each in result.tables] == ["schema_mismatch"]
+        pair.wait()
+        assert pair.links_healthy()
+        pair.b.execute("ALTER TABLE t DROP KEY k", database=database, logged=False)
+        assert run(pair, database, tmp_path).verified

@@ -30,8 +30,16 @@ def refuse_dependent(source: Session, target: Session, table: Table, target_tabl
     """Raise TableProblem where a repair could give an expression another value than the application did.
 
     ``depends_on_settings``: by the servers' time zone or sql_mode; ``schema_mismatch``: by a column's collation, which the target
-    has otherwise. Raises ServerError.
+    has otherwise, or in an index over an expression that the source has not. Raises ServerError.
     """
+    foreign = sorted(_indexed(target, target_table) - _indexed(source, table))
+    if foreign:
+        raise TableProblem(
+            "schema_mismatch",
+            f"{table.name} has indexes over expressions on the target only ({'; '.join(foreign)}); a row of which one cannot be"
+            " reckoned would stop replication (error 3751 to 3903).",
+            "Give the source's table the same index, or drop it on the target for the time of the repair.",
+        )
     told = _told(source, table), _told(target, target_table)
     stamps = {column.name.lower() for column in table.columns if column.data_type == "timestamp"}
     zoned = _mentioning({*stamps, *_OF_A_ZONE}, told)
@@ -75,14 +83,22 @@ def _mentioning(names: set[str], told: t.Sequence[str]) -> list[str]:
     return sorted(name for name in names if any(re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", each) for each in told))
 
 
+def _indexed(session: Session, table: Table) -> set[str]:
+    """The expressions that indexes are over: MySQL's, since 8.0.13."""
+    if session.dialect.is_mariadb or session.dialect.version < (8, 0, 13):
+        return set()
+    parts = session.records(
+        "SELECT EXPRESSION AS expression FROM information_schema.STATISTICS WHERE EXPRESSION IS NOT NULL"
+        f" AND TABLE_SCHEMA = {sqltext.string(table.name.database)} AND TABLE_NAME = {sqltext.string(table.name.table)}"
+    )
+    return {part["expression"] or "" for part in parts}
+
+
 def _told(session: Session, table: Table) -> str:
     """All that is reckoned when a row of a table is written, in lower case, without strings and quotes of names."""
     where = f"WHERE TABLE_SCHEMA = {sqltext.string(table.name.database)} AND TABLE_NAME = {sqltext.string(table.name.table)}"
-    has_expressions = not session.dialect.is_mariadb and session.dialect.version >= (8, 0, 13)
-    expression = "EXPRESSION" if has_expressions else "NULL"
-    parts = session.records(f"SELECT COLUMN_NAME AS name, {expression} AS expression FROM information_schema.STATISTICS {where}")
+    parts = session.records(f"SELECT COLUMN_NAME AS name FROM information_schema.STATISTICS {where}")
     indexed = {(part["name"] or "").lower() for part in parts}
-    found = [part["expression"] or "" for part in parts]
+    found = [*_indexed(session, table), *read_clauses(session, table.name)]
     found += [column.expression for column in table.columns if column.is_stored or column.name.lower() in indexed]
-    found += read_clauses(session, table.name)
     return " ".join(sqltext.code_of(each).lower() for each in found)
