@@ -339,11 +339,31 @@ def test_newer_copies_that_hold_one_anothers_unique_values_are_named_so(pairs, f
     swap = [f"UPDATE t SET u = '{u}', changed = 2 WHERE id = {n}" for u, n in (("z", 1), ("a", 2), ("b", 1))]
     with fresh_database(pair) as database:
         ours, theirs = split(pair, database, [create], ["INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 1), (3, 'c', 1)"], (), swap)
-        result = run(pair, database, tmp_path, replace(MERGE, extra_rows="delete"))
-        assert [table.reason for table in result.tables] == ["unique_collision"]
-        assert "another row of the source has one of its unique values" in result.message
+        for apply in (False, True):
+            result = run(pair, database, tmp_path, replace(MERGE, extra_rows="delete"), apply=apply)
+            assert [table.reason for table in result.tables] == ["unique_collision"]
+            assert "another row of the source has one of its unique values" in result.message
+            assert (result.failed, result.changes.total, result.changes.skipped) == (True, 0, 2)
         pair.wait()
         assert (image(pair.a, database), image(pair.b, database)) == (ours, theirs)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_check_mode_knows_which_newer_copies_wait_in_vain(pairs, fresh_database, tmp_path, flavor):
+    """Each has the unique value of the next one: the last of 1 to 3 is free, that of 5 and 6 is held by a row that stays."""
+    pair = pairs(flavor, **ZONES)
+    create = "CREATE TABLE t (id int PRIMARY KEY, u varchar(9) UNIQUE, changed int)"
+    before = "INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 1), (3, 'c', 1), (5, 'k', 1), (6, 'l', 1)"
+    theirs = [
+        f"UPDATE t SET u = '{u}', changed = 2 WHERE id = {n}" for n, u in ((3, "d"), (2, "c"), (1, "b"), (6, "m"), (5, "l"))
+    ]
+    with fresh_database(pair) as database:
+        split(pair, database, [create], [before], ["INSERT INTO t VALUES (7, 'm', 9)"], theirs)
+        told, done = (run(pair, database, tmp_path, replace(MERGE, extra_rows="keep"), apply=apply) for apply in (False, True))
+        assert [table.reason for table in done.tables] == [table.reason for table in told.tables] == ["unique_collision"]
+        assert (told.failed, told.changes) == (done.failed, done.changes)
+        # Of the three that wait, one is the source's: the target's row 6, which stays, holds its value too.
+        assert (done.changes.adopted, done.changes.skipped) == (3, 3)
 
 
 # Tables of which InnoDB counts more row changes than there are: pages that are compressed anew, the graph of a vector index.

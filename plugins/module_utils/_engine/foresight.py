@@ -11,6 +11,7 @@ locked or written.
 from __future__ import annotations
 
 import typing as t
+from collections import defaultdict
 from dataclasses import replace
 
 from .collisions import Collisions, going
@@ -19,25 +20,44 @@ from .errors import TableProblem
 from .keyspace import KeySpace
 from .plan import TablePlan
 from .present import key_text
+from .schema import Key
 from .session import Row, Session
 from .spool import gather, in_batches
 
 _ROWS_AT_ONCE = 500
 
 
+#: Key of a row that will be left as it is → code and reason.
+_Left = dict[Row, tuple[str, str]]
+
+
 def foresee(source: Session, target: Session, plan: TablePlan) -> tuple[TablePlan, TableProblem | None]:
     """The plan without the rows that will be left as they are, and what is to be said of these.
 
-    Raises TableProblem ``check_mismatch``, ``functional_unique_key``, which keep the whole table from repair; ServerError.
+    Of rows without a key, and of those that wait for others to go first on the target, only writing shows it; so it does of rows
+    for the source that lack a parent. Raises TableProblem ``check_mismatch``, ``functional_unique_key``, which keep the whole
+    table from repair; ServerError.
     """
+    given = _left_on_source(source, plan) if plan.adopted else {}
+    got = _left_on_target(source, target, plan) if plan.changes and plan.table.key and plan.recipe.takes_rows_away else {}
+    left = {**given, **got}
+    if not left:
+        return plan, None
+    first, (reason, why) = next(iter(left.items()))
+    said = f"{plan.table.name}: {len(left)} rows would be left as they are; first: {key_text(plan.table, first)} {why}."
+    adopted = gather(change for change in plan.adopted if change.key not in given)
+    kept = gather(change for change in plan.changes if change.key not in got)
+    return replace(plan, adopted=adopted, changes=kept, left_alone=plan.left_alone + len(left)), TableProblem(reason, said)
+
+
+def _left_on_target(source: Session, target: Session, plan: TablePlan) -> _Left:
+    """Those that break a constraint, or whose unique values a row of the target has that will not go."""
     table, changes = plan.table, plan.changes
-    if table.key is None or not (changes and plan.recipe.takes_rows_away):
-        return plan, None  # rows without a key, and those that wait for others to go first, only writing shows
     constraints = Constraints(source, target, table)
     collisions = Collisions(source, target, table, going(table, changes))
     collisions.keep_blocked(changes, constraints.violations)
-    key_of = KeySpace(table, table.key).key_of
-    left: dict[Row, tuple[str, str]] = {}
+    key_of = KeySpace(table, t.cast(Key, table.key)).key_of
+    left: _Left = {}
     for some in in_batches((change for change in changes if change.source), _ROWS_AT_ONCE):
         rows = [t.cast(Row, change.source) for change in some]
         illegal = constraints.violations([key_of(row) for row in rows])
@@ -47,9 +67,35 @@ def foresee(source: Session, target: Session, plan: TablePlan) -> tuple[TablePla
         for change, row in zip(some, rows):
             if key_of(row) in illegal:
                 left[change.key] = "check_constraint", "breaks a CHECK constraint of its table"
-    if not left:
-        return plan, None
-    first, (reason, why) = next(iter(left.items()))
-    said = f"{table.name}: {len(left)} rows would be left as they are; first: {key_text(table, first)} {why}."
-    kept = gather(change for change in changes if change.key not in left)
-    return replace(plan, changes=kept, left_alone=plan.left_alone + len(left)), TableProblem(reason, said)
+    return left
+
+
+def _left_on_source(source: Session, plan: TablePlan) -> _Left:
+    """Those whose unique values a row of the source has that keeps them: it is none of these, or waits for them itself."""
+    table = plan.table
+    space = KeySpace(table, t.cast(Key, table.key))
+    collisions = Collisions(source, source, table, (), takes_rows_away=False)
+    waiting: dict[Row, set[Row]] = {}  # for these rows of the source to go
+    old: dict[Row, Row] = {}
+    freed: list[Row] = []  # rows of the source whose values go; a new row had none
+    for some in in_batches(plan.adopted, _ROWS_AT_ONCE):
+        found = collisions.find([t.cast(Row, change.target) for change in some])
+        for place, change in enumerate(some):
+            if place in found:
+                waiting[change.key] = set(found[place])
+            if change.source and place in found:
+                old[change.key] = space.key_of(change.source)
+            elif change.source:
+                freed.append(space.key_of(change.source))
+    waits_for: dict[Row, list[Row]] = defaultdict(list)
+    for key, holders in waiting.items():
+        for holder in holders:
+            waits_for[holder].append(key)
+    while freed:
+        gone = freed.pop()
+        for key in waits_for.pop(gone, ()):
+            waiting[key].discard(gone)
+            if not waiting[key]:
+                del waiting[key]
+                freed += [old[key]] if key in old else []
+    return dict.fromkeys(waiting, ("unique_collision", "another row of the source has one of its unique values"))
