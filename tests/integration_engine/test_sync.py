@@ -501,7 +501,7 @@ def test_stale_rows_of_a_plan_are_left_alone_and_counted(pairs, fresh_database, 
         result = apply_plan(pair, tmp_path / "undo", path)
         tables = {table.table: table for table in result.tables}
         assert tables["by_int"].reason == "stale_rows"
-        assert tables["by_char"].reason == "stale_plan"
+        assert tables["by_char"].reason == "schema_mismatch"
         assert result.failed
         assert result.changes.skipped == 2
         pair.wait()
