@@ -32,7 +32,8 @@ def refuse_dependent(source: Session, target: Session, table: Table, target_tabl
     ``depends_on_settings``: by the servers' time zone or sql_mode; ``schema_mismatch``: by a column's collation, which the target
     has otherwise, or in an index over an expression that the source has not. Raises ServerError.
     """
-    foreign = sorted(_indexed(target, target_table) - _indexed(source, table))
+    ours, theirs = _indexed(source, table), _indexed(target, target_table)
+    foreign = sorted(theirs - ours)
     if foreign:
         raise TableProblem(
             "schema_mismatch",
@@ -40,7 +41,7 @@ def refuse_dependent(source: Session, target: Session, table: Table, target_tabl
             " reckoned would stop replication (error 3751 to 3903).",
             "Give the source's table the same index, or drop it on the target for the time of the repair.",
         )
-    told = _told(source, table), _told(target, target_table)
+    told = _told(source, table, ours), _told(target, target_table, theirs)
     stamps = {column.name.lower() for column in table.columns if column.data_type == "timestamp"}
     zoned = _mentioning({*stamps, *_OF_A_ZONE}, told)
     for session in (source, target) if zoned else ():
@@ -58,8 +59,8 @@ def refuse_dependent(source: Session, target: Session, table: Table, target_tabl
                 f"subtracts, and {session.name} has NO_UNSIGNED_SUBTRACTION in its sql_mode. A repair writes without: it could"
                 " stop replication (error 1690).",
             )
-    theirs = {column.name.lower(): column.collation for column in target_table.columns}
-    unlike = {column.name.lower() for column in table.columns if column.collation != theirs.get(column.name.lower())}
+    collations = {column.name.lower(): column.collation for column in target_table.columns}
+    unlike = {column.name.lower() for column in table.columns if column.collation != collations.get(column.name.lower())}
     compared = _mentioning(unlike, [*told, " ".join(read_partitions(target, table.name)).lower()]) if unlike else []
     if compared:
         raise TableProblem(
@@ -94,11 +95,11 @@ def _indexed(session: Session, table: Table) -> set[str]:
     return {part["expression"] or "" for part in parts}
 
 
-def _told(session: Session, table: Table) -> str:
+def _told(session: Session, table: Table, indexes: set[str]) -> str:
     """All that is reckoned when a row of a table is written, in lower case, without strings and quotes of names."""
     where = f"WHERE TABLE_SCHEMA = {sqltext.string(table.name.database)} AND TABLE_NAME = {sqltext.string(table.name.table)}"
     parts = session.records(f"SELECT COLUMN_NAME AS name FROM information_schema.STATISTICS {where}")
     indexed = {(part["name"] or "").lower() for part in parts}
-    found = [*_indexed(session, table), *read_clauses(session, table.name)]
+    found = [*indexes, *read_clauses(session, table.name)]
     found += [column.expression for column in table.columns if column.is_stored or column.name.lower() in indexed]
     return " ".join(sqltext.code_of(each).lower() for each in found)

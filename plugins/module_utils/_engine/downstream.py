@@ -204,9 +204,8 @@ def idempotent(
         relaxed: list[_Below] = []
         try:
             for below in all_below:
-                if not any(
-                    below.identity.is_same(each) for each in journal.lenient_servers
-                ):  # below both of the pair, it is ours
+                is_ours = any(below.identity.is_same(each) for each in journal.lenient_servers)
+                if not is_ours:  # one below both of the pair is met twice
                     sessions.enter_context(below.applier.by_us())
                 journal.lenient(below.identity, True)
                 try:

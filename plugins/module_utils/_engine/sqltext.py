@@ -84,13 +84,16 @@ _ESCAPED = re.compile(r"_\w+\\'")
 
 def outside_literals(expression: str, change: Callable[[str], str]) -> str:
     """An expression as a server shows it (of a generated column, a CHECK, a partition), changed but for its string literals."""
-    plain = re.sub(r"\\(.)", r"\1", expression, flags=re.DOTALL) if _ESCAPED.search(expression) else expression
-    return "".join(part if part.startswith("'") else change(part) for part in _LITERAL.split(plain))
+    return "".join(part if part.startswith("'") else change(part) for part in _LITERAL.split(_unescaped(expression)))
 
 
 def code_of(expression: str) -> str:
     """An expression as a server shows it, without its string literals and the quotes of its names."""
-    return re.sub(r"'(?:[^'\\]|''|\\.)*'|`", "", outside_literals(expression, str), flags=re.DOTALL)
+    return _LITERAL.sub("", _unescaped(expression)).replace("`", "")
+
+
+def _unescaped(expression: str) -> str:
+    return re.sub(r"\\(.)", r"\1", expression, flags=re.DOTALL) if _ESCAPED.search(expression) else expression
 
 
 def conjunction(conditions: Iterable[str]) -> str:
