@@ -155,20 +155,24 @@ def _family(dice: Dice) -> tuple[Step, ...]:
         return ()
     action = dice.choice(["CASCADE", "SET NULL", "RESTRICT", "NO ACTION"])
     made = [
-        "CREATE TABLE zparent (id int PRIMARY KEY, v varchar(10))",
+        "CREATE TABLE zparent (id int PRIMARY KEY, v varchar(10), dearest int NULL)",
         "CREATE TABLE zchild (id int PRIMARY KEY, pid int NULL, v varchar(10),"
         f" FOREIGN KEY (pid) REFERENCES zparent (id) ON DELETE {action} ON UPDATE {action})",
-        "INSERT INTO zparent VALUES (1, 'a'), (2, 'b'), (3, 'c')",
+        "ALTER TABLE zparent ADD FOREIGN KEY (dearest) REFERENCES zchild (id)",
+        "INSERT INTO zparent VALUES (1, 'a', NULL), (2, 'b', NULL), (3, 'c', NULL)",
         "INSERT INTO zchild VALUES (1, 1, 'x'), (2, 1, 'y'), (3, 2, 'z'), (4, NULL, 'n')",
     ]
     spoiled = dice.sample(
         [
             "UPDATE zparent SET v = 'drift' WHERE id = 1",
             "DELETE FROM zparent WHERE id = 2",
-            "INSERT INTO zparent VALUES (9, 'extra')",
+            "INSERT INTO zparent VALUES (9, 'extra', NULL)",
             "DELETE FROM zchild WHERE id = 3",
             "UPDATE zchild SET pid = 3 WHERE id = 2",
         ],
         dice.randint(1, 3),
     )
+    if dice.random() < 0.5:
+        # Each refers to the next.
+        spoiled += ["INSERT INTO zparent VALUES (7, 'x', 8), (5, 'y', 6)", "INSERT INTO zchild VALUES (8, 5, 'x'), (6, 7, 'y')"]
     return (*(Step(LOGGED, sql) for sql in made), *(Step("late", sql) for sql in spoiled))

@@ -161,10 +161,10 @@ def test_a_repair_may_be_ended_or_held_back_inside_a_table(pairs, fresh_database
 
             acts = Acts({2: pause.touch, 4: busy}, waiting)
             done = run(pair, database, tmp_path, way, acts, pause_file=str(pause), max_threads_running=15)
+        assert (done.failed, done.verified) == (False, True), done.message
         assert {why for why, _rows in held} == {"exists", "running"}
         for reason in ("exists", "running"):
             assert len({rows for why, rows in held if why == reason}) == 1, f"rows were changed while {reason}"
-        assert (done.failed, done.verified) == (False, True), done.message
         assert not differing(pair, database)
 
 

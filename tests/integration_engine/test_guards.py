@@ -14,9 +14,9 @@ import pytest
 from integration_engine.support import image, servers
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import (
-    adopt,
     catalog,
     fingerprint,
+    giving,
     journal,
     multiset,
     options,
@@ -86,7 +86,7 @@ def test_rows_stay_as_they_are_while_they_are_adopted(pairs, fresh_database, tmp
             ["UPDATE t SET v = 2, changed = 2 WHERE id = 1", "INSERT INTO t VALUES (9, 9, 1)"],
         )
         waited = []
-        write = adopt._Run._write
+        write = giving.Giver._write
 
         def written(self, *arguments):
             for server, statement in (
@@ -104,7 +104,7 @@ def test_rows_stay_as_they_are_while_they_are_adopted(pairs, fresh_database, tmp
             return write(self, *arguments)
 
         with monkeypatch.context() as patched:
-            patched.setattr(adopt._Run, "_write", written)
+            patched.setattr(giving.Giver, "_write", written)
             result = run(pair, database, tmp_path, extra_rows="adopt", conflict="newest", conflict_column="changed")
         assert waited == [LOCK_WAIT_TIMEOUT] * 4
         assert (result.verified, result.changes.adopted) == (True, 2)
@@ -235,7 +235,7 @@ def test_what_is_written_as_planned_has_its_plan_on_disk(pairs, fresh_database, 
                 result = undo.run(servers(pair), undo_file, undo_dir=str(tmp_path / "watched"))
                 assert on_disk == [((b"5",), None, (b"5", b"5"))]
             else:
-                patched.setattr(adopt._Run, "_write", watched(adopt._Run._write))
+                patched.setattr(giving.Giver, "_write", watched(giving.Giver._write))
                 result = run(pair, database, tmp_path / "watched", extra_rows="adopt")
                 assert on_disk == [((number,), None, (number, number)) for number in (b"5", b"7")]
         assert result.verified, result.message

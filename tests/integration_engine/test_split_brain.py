@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from integration_engine.support import PASSWORD, REPAIR_GRANTS, account, image, servers
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import adopt, journal, options, report
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import adopt, giving, journal, options, report
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, UsageError
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync, undo
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.session import Session
@@ -207,7 +207,7 @@ def test_a_trigger_that_nobody_saw_is_noticed_before_the_commit(pairs, fresh_dat
             assert image(pair.a, database) == ours
             with monkeypatch.context() as patched:
                 patched.setattr(adopt, "refuse_unsafe", lambda *unused: None)
-                patched.setattr(adopt.Unaltered, "check", lambda _self: None)
+                patched.setattr(giving.Unaltered, "check", lambda _self: None)
                 result = run(pair, database, tmp_path, ADOPT)
             assert [table.reason for table in result.tables if table.table == "t"] == [reason]
             left = {"BEFORE": {(b"2", b"2")}, "AFTER": set()}[timing]
@@ -242,7 +242,7 @@ def test_a_count_of_the_transaction_before_is_not_taken_for_this_one(pairs, fres
                 cursor.execute("SELECT * FROM information_schema.INNODB_TRX")
 
         poller = threading.Thread(target=poll)
-        write = adopt._Run._write
+        write = giving.Giver._write
 
         def written(self, *arguments):
             bad = write(self, *arguments)
@@ -253,7 +253,7 @@ def test_a_count_of_the_transaction_before_is_not_taken_for_this_one(pairs, fres
         limits = options.Repair(conflict="newest", conflict_column="changed", batch_rows=1)
         selection = options.Selection(tables=(f"{database}.parent",))
         with monkeypatch.context() as patched:
-            patched.setattr(adopt._Run, "_write", written)
+            patched.setattr(giving.Giver, "_write", written)
             try:
                 limits = replace(limits, undo_dir=str(tmp_path))
                 result = sync.run(servers(pair), selection, options.Pace(), limits, sample_rows=10, apply=True)
@@ -424,7 +424,7 @@ def test_where_more_is_counted_than_there_is_what_is_written_besides_is_still_no
         )
         with monkeypatch.context() as patched:
             patched.setattr(adopt, "refuse_unsafe", lambda *unused: None)
-            patched.setattr(adopt.Unaltered, "check", lambda _self: None)
+            patched.setattr(giving.Unaltered, "check", lambda _self: None)
             result = run(pair, database, tmp_path, replace(ADOPT, conflict="skip"))
         assert "side_effects" in {table.reason for table in result.tables}
         assert image(pair.a, database)["log"] == []

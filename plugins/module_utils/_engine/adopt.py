@@ -21,46 +21,37 @@ get the row with the same statement; one that has another row in its way passes 
 the target see nothing, for the target changes nothing that it could log. Writing and logging are one transaction: killed at
 any instant there is all of it or nothing. (Writing unlogged, beside a statement through the shadow, would be two.)
 
-Each batch: lock the rows on the target and then on the source (shared and exclusive locks, both for the length of this
-transaction, never while waiting for replication), see that both are what was planned and journaled, write, read again, count
-what the transaction changed, commit. One byte other than intended and it is rolled back; the row in question is left alone.
-Foreign keys are checked by the source itself. Rows that wait for a parent, or for a unique value, are tried again after all
-others.
+Each batch is one transaction (giving.py), in which both copies are locked, and read again before it commits: one byte other than
+intended and it is rolled back; the row in question is left alone. Foreign keys are checked by the source itself. Rows that wait
+for a parent, or for a unique value, are tried again after all others; those that wait for one another go in together.
 """
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 from dataclasses import dataclass, field
 
-from . import locks, rewrite, sqltext
 from .arrival import drain, wanting
-from .collisions import Collisions
-from .confirm import EXTRA, Difference, read_rows
-from .errors import AccessDenied, LockConflict, LostConnection, ReplError, ServerError, TableProblem
+from .confirm import EXTRA, Difference
+from .errors import ReplError, TableProblem
+from .giving import Giver, Portion, Sessions, event_of
 from .journal import Writer
-from .keyspace import KeySpace
-from .modified import miscounted_by, only_miscounted, records_of_update, rows_modified
 from .outcome import Skipped, TableRepair, Told
 from .policy import Policy
+from .precedence import Circle, Need, RowId, Settled, settle
 from .present import key_text
-from .schema import Key, Table
-from .session import Row, Session
-from .spool import Spool, in_batches, row_bytes
-from .unaltered import Unaltered, none_on
+from .references import Gift, Parents
+from .schema import Table, TableName
+from .session import Row
+from .spool import Spool, gather, in_batches, row_bytes
+from .unaltered import Unaltered
+from .waits import LACKS_PARENT, WOULD_CARRY_ON
 
-# What a server says of a row that it does not take, as a warning or as an error.
-_DUPLICATE = 1062
-_TOLD = {
-    _DUPLICATE: ("unique_collision", "another row of the source has one of its unique values"),
-    1452: ("foreign_key", "refers to a row that the source does not have"),
-    3819: ("check_constraint", "breaks a CHECK constraint of its table"),
-    4025: ("check_constraint", "breaks a CHECK constraint of its table"),
-}
-_OTHERWISE = ("not_as_intended", "was not stored as it is on the target; nothing of it was kept")
-_SINCE = ("changed_since", "changed on one of the servers since it was planned")
-_SIDE_EFFECTS = ("side_effects", "would change other rows of the source as well (a cascade, or a trigger)")
+# Why rows are tried again once others have gone in.
+_MAY_PASS = frozenset({"unique_collision", "foreign_key", "side_effects", "not_as_intended"})
+
+# Transactions of rows that go in together whose rows are in memory at once.
+_PACKS_AT_ONCE = 8
 
 
 def refuse_unsafe(table: Table, target_table: Table, changes: t.Iterable[Difference]) -> None:
@@ -77,7 +68,7 @@ def refuse_unsafe(table: Table, target_table: Table, changes: t.Iterable[Differe
                 f"{table.name} {what}, so no row of the target is copied to the source.",
                 "Use extra_rows: keep and conflict: skip (or source) for this table, and copy such rows by hand.",
             )
-    events = {_event(change) for change in changes}
+    events = {event_of(change) for change in changes}
     fired = {
         f"{trigger.name} ({trigger.timing} {trigger.event})": None
         for trigger in (*table.triggers, *target_table.triggers)
@@ -90,28 +81,6 @@ def refuse_unsafe(table: Table, target_table: Table, changes: t.Iterable[Differe
             " other rows, on both servers.",
             "Drop these triggers for the time of the run, or use extra_rows: keep and conflict: skip for this table.",
         )
-
-
-def _event(change: Difference) -> str:
-    """What writing the row is to a trigger of the source."""
-    return "INSERT" if change.kind == EXTRA else "UPDATE"
-
-
-def statement(table: Table, change: Difference, policy: Policy, packet: int | None = None) -> str:
-    """The statement that gives a row to the source, with the table's full name. Raises TableProblem ``row_too_large``."""
-    if change.kind == EXTRA:
-        return rewrite.adopting_insert(table, t.cast(Row, change.target), packet)
-    guard = policy.column_of(table), policy.versions(table, change)[0]
-    return rewrite.adopting_update(table, change.key, t.cast(Row, change.target), guard, packet)
-
-
-@dataclass(frozen=True)
-class Sessions:
-    """Three sessions: one that writes to the source and is used for nothing else, one that locks on the target, one to read."""
-
-    writing: Session
-    target_lock: Session
-    target: Session
 
 
 @dataclass
@@ -130,6 +99,10 @@ class Adoption:
     def done(self) -> int:
         """Rows that are dealt with."""
         return self.adopted + len(self.skipped)
+
+    def id_of(self, job: _Job) -> RowId:
+        """Which row it is."""
+        return RowId(self.table.name, job.change.key)
 
     def result(self) -> TableRepair:
         """Sum up."""
@@ -159,20 +132,21 @@ def adopt(
     when a link is broken, ``go_on`` returns when the next batch of a table may begin. Returns what ended the whole run
     before its end, if anything did. Raises nothing of the engine's.
     """
-    run = _Run(sessions, journal, lambda: drain(fence, check_links), go_on)
+    run = _Run(sessions, journal, lambda: drain(fence, check_links), go_on, batch_rows)
     try:
         check_links()
-        run.prepare()
-        waiting: list[tuple[Adoption, t.Collection[_Job]]] = []
+        run.begin()
+        waiting: _AllWaiting = []
         for adoption in adoptions:
             ids = journal.plan(adoption.table, (each.swapped for each in adoption.changes), on_source=True)
             waiting.append((adoption, _Waiting(map(_Job, ids, adoption.changes))))
         before = None
         # Again as long as it helps: a row whose parent came in the meantime goes in now.
-        while waiting and before != [len(jobs) for _adoption, jobs in waiting]:
-            before = [len(jobs) for _adoption, jobs in waiting]
-            waiting = [(adoption, run.table(adoption, jobs, batch_rows)) for adoption, jobs in waiting]
-            waiting = [(adoption, jobs) for adoption, jobs in waiting if jobs]
+        while waiting and before != _number(waiting):
+            before = _number(waiting)
+            waiting = run.one_after_another(waiting)
+            if before == _number(waiting):
+                waiting = run.together(waiting)
         for adoption, jobs in waiting:
             adoption.skipped.add(_skipped(adoption, job) for job in jobs)
         journal.flush()
@@ -189,6 +163,11 @@ class _Job(t.NamedTuple):
     change: Difference
     reason: str = ""
     message: str = ""
+
+    @property
+    def lacks_parent(self) -> bool:
+        """Whether it is a new row, and only what it refers to keeps it out."""
+        return self.change.kind == EXTRA and self.reason == LACKS_PARENT[0]
 
 
 class _Waiting:
@@ -215,41 +194,112 @@ class _Waiting:
         return any(each == other for each in self)
 
 
-@dataclass
+#: All tables with the rows of them that have not gone in.
+_AllWaiting = list[tuple[Adoption, "_Waiting"]]
+
+
+def _number(waiting: _AllWaiting) -> int:
+    return sum(len(jobs) for _adoption, jobs in waiting)
+
+
 class _Run:
     """One run over all tables."""
 
-    sessions: Sessions
-    journal: Writer
-    drained: t.Callable[[], None]
-    go_on: t.Callable[[Adoption], None]
-    packet: int = 0
-    definitions: tuple[Unaltered, ...] = ()  # of the present table
+    def __init__(
+        self,
+        sessions: Sessions,
+        journal: Writer,
+        drained: t.Callable[[], None],
+        go_on: t.Callable[[Adoption], None],
+        batch_rows: int,
+    ) -> None:
+        self._sessions, self._journal, self._drained, self._go_on = sessions, journal, drained, go_on
+        self._batch_rows = batch_rows
+        self._watched: dict[str, tuple[Unaltered, Unaltered]] = {}
+        self._giver: Giver | None = None
 
-    def prepare(self) -> None:
+    def begin(self) -> None:
         """Give the sessions their settings. Raises ServerError."""
-        writing, target_lock = self.sessions.writing, self.sessions.target_lock
-        writing.execute("SET SESSION binlog_format = 'STATEMENT'")
-        rewrite.be_logged(writing)
-        for session in (writing, target_lock):
-            session.execute(f"SET SESSION innodb_lock_wait_timeout = {locks.WAIT}")
-        self.packet = rewrite.largest_packet(writing, self.sessions.target)
+        self._giver = Giver(self._sessions)
+
+    @property
+    def giver(self) -> Giver:
+        """What writes."""
+        return t.cast(Giver, self._giver)
 
     def release(self) -> None:
         """Give all locks up."""
-        for session in (self.sessions.writing, self.sessions.target_lock):
-            with contextlib.suppress(ServerError):
-                session.roll_back()
+        if self._giver:
+            self._giver.release()
 
-    def table(self, adoption: Adoption, jobs: t.Iterable[_Job], batch_rows: int) -> _Waiting:
+    def one_after_another(self, waiting: _AllWaiting) -> _AllWaiting:
+        """Try all rows, table by table; returns those that wait still."""
+        rest = [(adoption, self._table(adoption, jobs)) for adoption, jobs in waiting]
+        return [(adoption, jobs) for adoption, jobs in rest if jobs]
+
+    def together(self, waiting: _AllWaiting) -> _AllWaiting:
+        """Write new rows that wait for one another; returns those that wait still, with what is known of the reason now."""
+        settled = self._settle(waiting)
+        gone: set[RowId] = set()
+        for packs in in_batches(_packed(settled.circles, self._batch_rows), _PACKS_AT_ONCE):
+            wanted = {row for pack in packs for circle in pack for row in circle}
+            jobs = {row: (adoption, job) for adoption, some in waiting for job in some if (row := adoption.id_of(job)) in wanted}
+            for pack in packs:
+                gone.update(self._give_circles(pack, jobs))
+        rest = [
+            (adoption, _Waiting(_better_told(adoption, job, settled.left) for job in jobs if adoption.id_of(job) not in gone))
+            for adoption, jobs in waiting
+            if not adoption.stopped
+        ]
+        return [(adoption, jobs) for adoption, jobs in rest if jobs]
+
+    def _settle(self, waiting: _AllWaiting) -> Settled:
+        """Which of the new rows that lack a parent may go in together."""
+        gifts = {
+            adoption.table.name: Gift(adoption.table, gather(job.change for job in jobs if job.lacks_parent))
+            for adoption, jobs in waiting
+        }
+        parents = Parents(self._sessions.writing, self._sessions.target, gifts)
+        needs: dict[RowId, list[Need]] = {}
+        for name, gift in gifts.items():
+            for some in in_batches(gift.changes, self._batch_rows):
+                found = parents.lacking(gift.table, [t.cast(Row, change.target) for change in some])
+                for place, wanted in found.items():
+                    row = RowId(name, some[place].key)
+                    needs[row] = [Need(candidates, *LACKS_PARENT, may_come_together=True) for candidates in wanted]
+        return settle(needs, self._batch_rows)
+
+    def _give_circles(self, pack: t.Sequence[Circle], jobs: t.Mapping[RowId, tuple[Adoption, _Job]]) -> t.Iterator[RowId]:
+        """Write circles in one transaction, or one by one where some of them do not go in; returns the rows that did."""
+        some: dict[TableName, tuple[Adoption, list[_Job]]] = {}
+        for circle in pack:
+            for row in circle:
+                adoption, job = jobs[row]
+                some.setdefault(row.table, (adoption, []))[1].append(job)
+        if any(adoption.stopped for adoption, _jobs in some.values()):
+            return
+        try:
+            self._go_on(next(iter(some.values()))[0])
+            bad = self.giver.give([self._portion(*each) for each in some.values()], circle=True)
+        except TableProblem as exc:
+            self.release()
+            for adoption, _jobs in some.values():
+                adoption.stopped = exc
+            return
+        if not bad:
+            for each in some.values():
+                self._account(*each)
+            yield from (row for circle in pack for row in circle)
+        elif len(pack) > 1:
+            for circle in pack:
+                yield from self._give_circles([circle], jobs)
+
+    def _table(self, adoption: Adoption, jobs: t.Iterable[_Job]) -> _Waiting:
         """Write rows of one table; returns those to try again. A problem of the table alone ends only it."""
         waiting = _Waiting()
         try:
-            # The default database decides, as for the application, what filters by database let through.
-            self.sessions.writing.execute(f"USE {sqltext.quote_name(adoption.table.name.database)}")
-            self.definitions = self._watched(adoption)
-            for some in in_batches(jobs, batch_rows):
-                self.go_on(adoption)
+            for some in in_batches(jobs, self._batch_rows):
+                self._go_on(adoption)
                 self._batch(adoption, some, waiting)
         except TableProblem as exc:
             self.release()
@@ -257,11 +307,11 @@ class _Run:
             return _Waiting()
         return waiting
 
-    def _watched(self, adoption: Adoption) -> tuple[Unaltered, Unaltered]:
-        """The table on both servers, which must stay as it was when its rows were compared."""
-        writing, locking, table = self.sessions.writing, self.sessions.target_lock, adoption.table
-        quiet = none_on({_event(change) for change in adoption.changes})
-        return Unaltered.of_source(writing, table, quiet), Unaltered.of_target(locking, table, quiet)
+    def _portion(self, adoption: Adoption, jobs: t.Sequence[_Job]) -> Portion:
+        name = str(adoption.table.name)
+        if name not in self._watched:
+            self._watched[name] = self.giver.watch(adoption.table, adoption.changes)
+        return Portion(adoption.table, [job.change for job in jobs], adoption.policy, self._watched[name])
 
     def _batch(self, adoption: Adoption, batch: list[_Job], waiting: _Waiting) -> None:
         """Write a batch, without the rows that turn out not to go in; verify it."""
@@ -269,11 +319,12 @@ class _Run:
         parts = [batch]
         while parts:
             part = parts.pop()
-            bad = self._with_locks(adoption, [job.change for job in part])
+            found = self.giver.give([self._portion(adoption, part)])
+            bad = {row.key: why for row, why in found.items()}
             if not bad:
                 done += part
                 continue
-            if len(bad) == len(part) > 1 and all(code == _SIDE_EFFECTS[0] for code, _words in bad.values()):
+            if len(bad) == len(part) > 1 and all(code == WOULD_CARRY_ON[0] for code, _words in bad.values()):
                 # Some row of them: find out which.
                 middle = len(part) // 2
                 parts += [part[:middle], part[middle:]]
@@ -286,92 +337,9 @@ class _Run:
         if done:
             self._account(adoption, done)
 
-    def _with_locks(self, adoption: Adoption, part: t.Sequence[Difference]) -> dict[Row, tuple[str, str]]:
-        """One transaction; the keys of rows that do not go in, with the reason, if there are any: then nothing was written."""
-        for attempt in range(1, locks.ATTEMPTS + 1):
-            try:
-                return self._transaction(adoption, part)
-            except LockConflict:
-                self.release()
-                if attempt == locks.ATTEMPTS:
-                    raise
-            locks.pause()
-        return {}
-
-    def _transaction(self, adoption: Adoption, part: t.Sequence[Difference]) -> dict[Row, tuple[str, str]]:
-        table, keys = adoption.table, [change.key for change in part]
-        source, target = self.sessions.writing, self.sessions.target_lock
-        target.begin()
-        theirs = read_rows(target, table, keys, target.dialect.share_lock)
-        source.begin()
-        # Where the row is absent there is nothing to update later, and a shared lock needs no right but SELECT.
-        lock = source.dialect.share_lock if all(change.kind == EXTRA for change in part) else "FOR UPDATE"
-        ours = read_rows(source, table, keys, lock)
-        for definition in self.definitions:
-            definition.check()
-        bad = {
-            change.key: _SINCE
-            for change in part
-            if (ours.get(change.key), theirs.get(change.key)) != (change.source, change.target)
-        }
-        if not bad:
-            bad = self._write(adoption, part)
-        if bad:
-            self.release()
-            return bad
-        source.commit()
-        target.roll_back()
-        return {}
-
-    def _write(self, adoption: Adoption, part: t.Sequence[Difference]) -> dict[Row, tuple[str, str]]:
-        source, table = self.sessions.writing, adoption.table
-        bad: dict[Row, tuple[str, str]] = {}
-        for change in part:
-            text = statement(table, change, adoption.policy, self.packet)
-            try:
-                if source.execute(text) == 0:
-                    bad[change.key] = self._said(table, change)
-            except (LostConnection, LockConflict, AccessDenied):
-                raise
-            except ServerError as exc:
-                bad[change.key] = _TOLD.get(exc.errno, (_OTHERWISE[0], f"was not taken by the source: {exc.text.rstrip('.')}"))
-        if bad:
-            return bad
-        now = read_rows(source, table, [_new_key(table, change) for change in part])
-        bad = {change.key: _OTHERWISE for change in part if now.get(_new_key(table, change)) != change.target}
-        counted, expected = (0, 0) if bad else (self._changed(table), sum(_records(table, change) for change in part))
-        updates = any(change.kind != EXTRA for change in part)
-        if counted < expected or (counted > expected and not only_miscounted(source, table, cascades=updates)):
-            cause = miscounted_by(source, table)
-            why = f"{_SIDE_EFFECTS[1]}, or InnoDB counts too many because of {cause}" if cause else _SIDE_EFFECTS[1]
-            bad = {change.key: (_SIDE_EFFECTS[0], why) for change in part}
-        return bad
-
-    def _said(self, table: Table, change: Difference) -> tuple[str, str]:
-        """Why the last statement passed its row over."""
-        source = self.sessions.writing
-        numbers = [int(each["Code"] or 0) for each in source.records("SHOW WARNINGS")]
-        told = next((_TOLD[number] for number in numbers if number in _TOLD), None)
-        # MariaDB does not tell of a unique value that keeps UPDATE IGNORE from its row.
-        if told or not Collisions(source, source, table, (), takes_rows_away=False).find([t.cast(Row, change.target)]):
-            return told or _OTHERWISE
-        return _TOLD[_DUPLICATE]
-
-    def _changed(self, table: Table) -> int:
-        """Records that the open transaction has changed, in all tables. Raises TableProblem ``side_effects``."""
-        counted = rows_modified(self.sessions.writing)
-        if counted is None:
-            raise TableProblem(
-                "side_effects",
-                f"{table.name}: information_schema.INNODB_TRX of {self.sessions.writing.name} is read by others all the time and"
-                " never renewed, so whether other rows of the source would change as well cannot be counted.",
-                "Hold the monitoring that reads it back for the time of the run.",
-            )
-        return counted
-
     def _put_off(self, adoption: Adoption, job: _Job, why: tuple[str, str], waiting: _Waiting) -> None:
         job = _Job(job.id, job.change, *why)
-        if job.reason in ("unique_collision", "foreign_key", "not_as_intended"):
+        if job.reason in _MAY_PASS:
             waiting.append(job)
         else:
             adoption.skipped.add([_skipped(adoption, job)])
@@ -379,21 +347,29 @@ class _Run:
     def _account(self, adoption: Adoption, done: t.Sequence[_Job]) -> None:
         """Note what was committed, drain replication and compare both copies."""
         adoption.adopted += len(done)
-        ids = {_new_key(adoption.table, job.change): job.id for job in done}
-        self.journal.committed(ids.values())
-        wrong = wanting(self.sessions.writing, self.sessions.target, adoption.table, list(ids), self.drained)
+        ids = dict(zip(self._portion(adoption, done).new_keys, (job.id for job in done)))
+        self._journal.committed(ids.values())
+        wrong = wanting(self._sessions.writing, self._sessions.target, adoption.table, list(ids), self._drained)
         adoption.unverified.add(wrong)
-        self.journal.verified([ids[key] for key in ids.keys() - set(wrong)])
+        self._journal.verified([ids[key] for key in ids.keys() - set(wrong)])
+
+
+def _packed(circles: t.Iterable[Circle], most: int) -> t.Iterator[list[Circle]]:
+    """As many circles together as have no more rows than that."""
+    pack: list[Circle] = []
+    for circle in circles:
+        if pack and sum(map(len, pack)) + len(circle) > most:
+            yield pack
+            pack = []
+        pack.append(circle)
+    if pack:
+        yield pack
+
+
+def _better_told(adoption: Adoption, job: _Job, left: t.Mapping[RowId, Need]) -> _Job:
+    need = left.get(adoption.id_of(job)) if job.lacks_parent else None
+    return job._replace(message=need.why) if need else job
 
 
 def _skipped(adoption: Adoption, job: _Job) -> Skipped:
     return Skipped(job.change.key, job.reason, f"{key_text(adoption.table, job.change.key)} {job.message}.")
-
-
-def _new_key(table: Table, change: Difference) -> Row:
-    return KeySpace(table, t.cast(Key, table.key)).key_of(t.cast(Row, change.target))
-
-
-def _records(table: Table, change: Difference) -> int:
-    """Records that writing this row changes."""
-    return 1 if change.kind == EXTRA else records_of_update(table, t.cast(Row, change.source), t.cast(Row, change.target))

@@ -12,42 +12,62 @@ from __future__ import annotations
 
 import typing as t
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .collisions import Collisions, going
 from .constraints import Constraints
 from .errors import TableProblem
 from .keyspace import KeySpace
 from .plan import TablePlan
+from .precedence import settle
 from .present import key_text
-from .schema import Key
+from .references import Gift
+from .schema import Key, TableName
 from .session import Row, Session
-from .spool import gather, in_batches
+from .spool import Differences, gather, in_batches
+from .waits import Waits
 
 _ROWS_AT_ONCE = 500
 
-
 #: Key of a row that will be left as it is → code and reason.
-_Left = dict[Row, tuple[str, str]]
+_Left = t.Mapping[Row, tuple[str, str]]
 
 
-def foresee(source: Session, target: Session, plan: TablePlan) -> tuple[TablePlan, TableProblem | None]:
-    """The plan without the rows that will be left as they are, and what is to be said of these.
+@dataclass(frozen=True)
+class Foreseen:
+    """``plan``: without the rows that will be left as they are; ``problem``: what is to be said of these."""
 
-    Of rows without a key, and of those that wait for others to go first on the target, only writing shows it; so it does of rows
-    for the source that lack a parent. Raises TableProblem ``check_mismatch``, ``functional_unique_key``, which keep the whole
-    table from repair; ServerError.
+    plan: TablePlan
+    problem: TableProblem | None = None
+
+
+def foresee(source: Session, target: Session, plans: t.Sequence[TablePlan], batch_rows: int) -> tuple[Foreseen, ...]:
+    """What will come of each of the plans. ``batch_rows``: rows of one transaction.
+
+    Of rows without a key, and of those that wait for others to go first on the target, only writing shows it. Raises ServerError.
     """
-    given = _left_on_source(source, plan) if plan.adopted else {}
-    got = _left_on_target(source, target, plan) if plan.changes and plan.table.key and plan.recipe.takes_rows_away else {}
-    left = {**given, **got}
-    if not left:
-        return plan, None
-    first, (reason, why) = next(iter(left.items()))
-    said = f"{plan.table.name}: {len(left)} rows would be left as they are; first: {key_text(plan.table, first)} {why}."
+    given = _left_on_source(source, target, plans, batch_rows)
+    return tuple(_foresee(source, target, plan, given.get(plan.table.name, {})) for plan in plans)
+
+
+def _foresee(source: Session, target: Session, plan: TablePlan, given: _Left) -> Foreseen:
+    problem: TableProblem | None = None
+    got: _Left = {}
+    changes = plan.changes
+    if plan.changes and plan.table.key and plan.recipe.takes_rows_away:
+        try:
+            got = _left_on_target(source, target, plan)
+        except TableProblem as exc:  # the whole table's
+            problem, changes = exc, Differences()
+    if given or got:
+        left = {**given, **got}
+        first, (reason, why) = next(iter(left.items()))
+        said = f"{plan.table.name}: {len(left)} rows would be left as they are; first: {key_text(plan.table, first)} {why}."
+        problem = problem or TableProblem(reason, said)
     adopted = gather(change for change in plan.adopted if change.key not in given)
-    kept = gather(change for change in plan.changes if change.key not in got)
-    return replace(plan, adopted=adopted, changes=kept, left_alone=plan.left_alone + len(left)), TableProblem(reason, said)
+    kept = gather(change for change in changes if change.key not in got)
+    skipped = plan.left_alone + len(given) + len(got)
+    return Foreseen(replace(plan, adopted=adopted, changes=kept, left_alone=skipped) if problem else plan, problem)
 
 
 def _left_on_target(source: Session, target: Session, plan: TablePlan) -> _Left:
@@ -57,7 +77,7 @@ def _left_on_target(source: Session, target: Session, plan: TablePlan) -> _Left:
     collisions = Collisions(source, target, table, going(table, changes))
     collisions.keep_blocked(changes, constraints.violations)
     key_of = KeySpace(table, t.cast(Key, table.key)).key_of
-    left: _Left = {}
+    left: dict[Row, tuple[str, str]] = {}
     for some in in_batches((change for change in changes if change.source), _ROWS_AT_ONCE):
         rows = [t.cast(Row, change.source) for change in some]
         illegal = constraints.violations([key_of(row) for row in rows])
@@ -70,32 +90,12 @@ def _left_on_target(source: Session, target: Session, plan: TablePlan) -> _Left:
     return left
 
 
-def _left_on_source(source: Session, plan: TablePlan) -> _Left:
-    """Those whose unique values a row of the source has that keeps them: it is none of these, or waits for them itself."""
-    table = plan.table
-    space = KeySpace(table, t.cast(Key, table.key))
-    collisions = Collisions(source, source, table, (), takes_rows_away=False)
-    waiting: dict[Row, set[Row]] = {}  # for these rows of the source to go
-    old: dict[Row, Row] = {}
-    freed: list[Row] = []  # rows of the source whose values go; a new row had none
-    for some in in_batches(plan.adopted, _ROWS_AT_ONCE):
-        found = collisions.find([t.cast(Row, change.target) for change in some])
-        for place, change in enumerate(some):
-            if place in found:
-                waiting[change.key] = set(found[place])
-            if change.source and place in found:
-                old[change.key] = space.key_of(change.source)
-            elif change.source:
-                freed.append(space.key_of(change.source))
-    waits_for: dict[Row, list[Row]] = defaultdict(list)
-    for key, holders in waiting.items():
-        for holder in holders:
-            waits_for[holder].append(key)
-    while freed:
-        gone = freed.pop()
-        for key in waits_for.pop(gone, ()):
-            waiting[key].discard(gone)
-            if not waiting[key]:
-                del waiting[key]
-                freed += [old[key]] if key in old else []
-    return dict.fromkeys(waiting, ("unique_collision", "another row of the source has one of its unique values"))
+def _left_on_source(
+    source: Session, target: Session, plans: t.Sequence[TablePlan], batch_rows: int
+) -> t.Mapping[TableName, _Left]:
+    """Those that wait in vain: for a parent, or for another row of the source to go."""
+    gifts = {plan.table.name: Gift(plan.table, plan.adopted) for plan in plans if plan.adopted}
+    left: dict[TableName, dict[Row, tuple[str, str]]] = defaultdict(dict)
+    for row, need in settle(Waits(source, target, gifts).all(), batch_rows).left.items():
+        left[row.table][row.key] = need.reason, need.why
+    return left

@@ -15,6 +15,7 @@ from .. import adopt, journal, present
 from ..copies import repair_copies
 from ..errors import LostConnection, ReplError, ServerError, TableProblem, Undecided
 from ..fence import errant_gtids, errant_since
+from ..giving import Sessions
 from ..newcomers import Newcomers
 from ..outcome import TableRepair
 from ..plan import TablePlan
@@ -110,7 +111,7 @@ class _Work:
         if not adoptions:
             return {}
         with run.connections.new_source() as writing, run.connections.new_target() as target_lock:
-            sessions = adopt.Sessions(writing, target_lock, run.connections.target)
+            sessions = Sessions(writing, target_lock, run.connections.target)
             rows = run.repair.batch_rows
             self.ended = adopt.adopt(sessions, adoptions, rows, self.writer, run.fence, run.check_links, self._given)
         results = {adoption.table.name: adoption.result() for adoption in adoptions}

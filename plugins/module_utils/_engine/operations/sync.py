@@ -10,13 +10,13 @@ import itertools
 import time
 import typing as t
 from dataclasses import replace
-from functools import partial
 
-from .. import adopt, downstream, planfile, present
+from .. import downstream, planfile, present
 from ..causes import unexplained, written_meanwhile
 from ..errors import Refusal, ReplError, TableProblem, Undecided
 from ..examine import Examination
 from ..foresight import foresee
+from ..giving import statement
 from ..hazards import INFO, Hazard
 from ..lanes import Lane
 from ..options import Pace, Repair, Selection, Servers
@@ -79,8 +79,9 @@ def run(
                 )
             refuse_unknown_column(policy, [each.table for each in examined if each.table])
             rows_below = bool(pair.target_replicas) and not downstream.is_harmless(pair.target)
-            foreseen = None if apply else partial(foresee, connections.source, connections.target)
-            plans, tables = _plan(examined, repair, rows_below, by_rows, foreseen)
+            plans, tables = _plan(examined, repair, rows_below, by_rows)
+            if not apply:
+                plans, tables = _foreseen(connections, plans, tables, repair)
             report = SyncReport(
                 in_sync=all_identical(tables),
                 verified=apply and all_identical(tables),
@@ -140,16 +141,9 @@ def _examine_plan(this: Run, sample_rows: int, plan_file: str) -> tuple[Examinat
 
 
 def _plan(
-    examined: t.Sequence[Examination],
-    repair: Repair,
-    rows_below: bool,
-    by_rows: ByRows,
-    foreseen: t.Callable[[TablePlan], tuple[TablePlan, TableProblem | None]] | None,
+    examined: t.Sequence[Examination], repair: Repair, rows_below: bool, by_rows: ByRows
 ) -> tuple[tuple[TablePlan, ...], tuple[TableReport, ...]]:
-    """Plan every table; one that cannot be repaired safely becomes an error, its counts kept.
-
-    ``foreseen``: what will come of a plan, for a run that will not see; it leaves rows out that will not be written.
-    """
+    """Plan every table; one that cannot be repaired safely becomes an error, its counts kept."""
     plans: list[TablePlan] = []
     tables: list[TableReport] = []
     for examination in examined:
@@ -158,9 +152,6 @@ def _plan(
             plan = plan_table(examination, repair, rows_below)
             if plan and examination.target_table:
                 by_rows.admit(plan, examination.target_table)
-            if plan and foreseen:
-                plan, problem = foreseen(plan)
-                report = _failed(report, problem) if problem else report
         except TableProblem as exc:
             report = _failed(report, exc)
         else:
@@ -169,10 +160,19 @@ def _plan(
     return tuple(plans), tuple(tables)
 
 
+def _foreseen(
+    connections: OpenPair, plans: t.Sequence[TablePlan], tables: t.Sequence[TableReport], repair: Repair
+) -> tuple[tuple[TablePlan, ...], tuple[TableReport, ...]]:
+    """The same, for a run that will not see what comes of it, without the rows that would not be written."""
+    foreseen = foresee(connections.source, connections.target, plans, repair.batch_rows)
+    problems = {str(each.plan.table.name): each.problem for each in foreseen if each.problem}
+    return tuple(each.plan for each in foreseen), _with_failures(tables, problems)
+
+
 def _applied(report: SyncReport, applied: Applied) -> SyncReport:
     """The report of what was planned, with what became of it."""
     problems, done = applied.problems, applied.changes
-    tables = tuple(_failed(table, problems[table.name]) if table.name in problems else table for table in report.tables)
+    tables = _with_failures(report.tables, problems)
     in_sync = applied.verified and not done.skipped and all(table.status == DRIFT or is_identical(table) for table in tables)
     return replace(
         report,
@@ -191,7 +191,7 @@ def _applied(report: SyncReport, applied: Applied) -> SyncReport:
 def _statements(plans: t.Sequence[TablePlan], policy: Policy) -> t.Iterator[str]:
     """In the order in which they are logged."""
     for plan in plans:
-        yield from (adopt.statement(plan.table, change, policy) for change in plan.adopted)
+        yield from (statement(plan.table, change, policy) for change in plan.adopted)
     for plan in plans:
         yield from preview(plan.table, plan.changes, _STATEMENTS_SHOWN, plan.recipe)
 
@@ -201,6 +201,10 @@ def _diff(plans: t.Sequence[TablePlan], source: str, target: str) -> tuple[DiffB
     given = (present.source_diff(plan.table, plan.adopted, source, target) for plan in plans if plan.adopted)
     got = (present.diff(plan.table, plan.changes, source, target) for plan in plans if plan.changes)
     return (*given, *got)
+
+
+def _with_failures(tables: t.Sequence[TableReport], problems: t.Mapping[str, ReplError]) -> tuple[TableReport, ...]:
+    return tuple(_failed(table, problems[table.name]) if table.name in problems else table for table in tables)
 
 
 def _failed(report: TableReport, problem: ReplError) -> TableReport:

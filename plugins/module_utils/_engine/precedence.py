@@ -1,0 +1,153 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which rows that wait for others can go in: one after another, or those of a circle together."""
+
+from __future__ import annotations
+
+import typing as t
+from collections import defaultdict
+from dataclasses import dataclass
+
+from .schema import TableName
+from .session import Row
+
+
+class RowId(t.NamedTuple):
+    """One row of one table, by its exact key."""
+
+    table: TableName
+    key: Row
+
+
+class Need(t.NamedTuple):
+    """What a row waits for: that any one of ``rows`` has gone in. None of them: it waits in vain.
+
+    ``reason``, ``why``: code and words, should nothing come of it. ``may_come_together``: it suffices that the other one goes
+    in at the same instant.
+    """
+
+    rows: frozenset[RowId]
+    reason: str
+    why: str
+    may_come_together: bool = False
+
+
+#: Rows that go in together.
+Circle = tuple[RowId, ...]
+
+#: Rows that wait, with all that each waits for. A row that is named in a need and does not wait itself goes in by itself.
+Waiting = t.Mapping[RowId, t.Sequence[Need]]
+
+
+# Of rows that refer to one another.
+_TOO_MANY = "waits, as others for it, for more rows than go in together (batch_rows)"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """``circles``: rows that go in together, each circle after those before it; ``left``: rows that never will, with the first
+    need that is not met."""
+
+    circles: tuple[Circle, ...]
+    left: t.Mapping[RowId, Need]
+
+
+def settle(waiting: Waiting, most: int) -> Settled:
+    """Let in whatever can go in. ``most``: rows of a circle; larger ones are left."""
+    room = _WaitingRoom(waiting)
+    room.let_in(waiting)
+    circles: list[Circle] = []
+    while some := room.circles(most):
+        circles += some
+        for circle in some:
+            room.enter(circle)
+    left = {row: next(room.unmet(row)) for row in waiting if row in room.rows}
+    left.update({row: left[row]._replace(why=_TOO_MANY) for row in room.closed()})
+    return Settled(tuple(circles), left)
+
+
+class _WaitingRoom:
+    """Rows that have not gone in yet."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        self._needs = waiting
+        #: Those that wait still.
+        self.rows = set(waiting)
+        self._awaited_by: dict[RowId, list[RowId]] = defaultdict(list)
+        for row, needs in waiting.items():
+            for need in needs:
+                for other in need.rows:
+                    self._awaited_by[other].append(row)
+
+    def unmet(self, row: RowId) -> t.Iterator[Need]:
+        """What the row still waits for."""
+        return (need for need in self._needs[row] if need.rows <= self.rows)
+
+    def let_in(self, rows: t.Iterable[RowId]) -> None:
+        """Let in those of these rows that need not wait any more, and all that waited for no others."""
+        asked = list(rows)
+        while asked:
+            row = asked.pop()
+            if row in self.rows and not any(self.unmet(row)):
+                self.rows.remove(row)
+                asked += self._awaited_by[row]
+
+    def enter(self, circle: t.Iterable[RowId]) -> None:
+        """Let these in, whatever they wait for, and all that waited for no others."""
+        self.rows.difference_update(circle)
+        for row in circle:
+            self.let_in(self._awaited_by[row])
+
+    def circles(self, most: int) -> list[Circle]:
+        """Groups of rows that wait for nothing but one another, or for an earlier group."""
+        others = self.closed()
+        seen: dict[RowId, RowId] = {}
+        taken: set[RowId] = set()
+        found = []
+        for start in others:
+            row = start
+            while row not in seen:
+                seen[row] = start
+                row = others[row][0]
+            # The walk has come back to itself: in whatever group of the kind it is, it leads round a circle there.
+            group = _reached(others, row, most, taken) if seen[row] == start else []
+            taken.update(group)
+            found += [tuple(group)] if group else []
+        return found
+
+    def closed(self) -> dict[RowId, list[RowId]]:
+        """Rows with others that they may go in together with, as long as each has all it waits for among these rows."""
+        others: dict[RowId, list[RowId]] = {}
+        inside = {row for row in self.rows if all(need.may_come_together for need in self.unmet(row))}
+        asked = list(inside)
+        while asked:
+            row = asked.pop()
+            if row not in inside:
+                continue
+            chosen = [min((each for each in need.rows if each in inside), key=_order, default=None) for need in self.unmet(row)]
+            if None in chosen:
+                inside.remove(row)
+                others.pop(row, None)
+                asked += self._awaited_by[row]
+            else:
+                others[row] = t.cast("list[RowId]", chosen)
+        return {row: others[row] for row in sorted(inside, key=_order)}
+
+
+def _order(row: RowId) -> tuple[str, str, Row]:
+    """Any, so that a run does what another one has told."""
+    return row.table.database, row.table.table, row.key
+
+
+def _reached(others: t.Mapping[RowId, t.Sequence[RowId]], start: RowId, most: int, taken: t.Container[RowId]) -> list[RowId]:
+    """All rows that one leads to; none if they are too many. Those ``taken`` go in before."""
+    group = {start: None} if start not in taken else {}
+    asked = list(group)
+    while asked and len(group) <= most:
+        for other in others[asked.pop()]:
+            if other not in group and other not in taken:
+                group[other] = None
+                asked.append(other)
+    return sorted(group, key=_order) if len(group) <= most else []

@@ -1,0 +1,228 @@
+# Copyright (c) 2026, the comaster.mysql_repl authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Foreign keys: what a row refers to, what refers to it, and whether the source has it.
+
+Whoever holds any right on a table sees all its foreign keys, also those that refer to tables it may not see (MariaDB 10.11, 11.8,
+MySQL 9.7). A foreign key with a NULL refers to nothing
+(https://dev.mysql.com/doc/refman/8.4/en/create-table-foreign-keys.html, MATCH SIMPLE).
+"""
+
+from __future__ import annotations
+
+import typing as t
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from . import codec, sqltext
+from .confirm import Difference
+from .errors import AccessDenied, ServerError
+from .keyspace import KeySpace
+from .precedence import RowId
+from .schema import Column, Key, Table, TableName
+from .session import Row, Session
+from .spool import Keys, in_batches
+
+# Branches of one UNION; each is a look-up by an index.
+_BRANCHES = 100
+
+_NO_SUCH_TABLE = 1146
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A foreign key: ``columns`` of ``child`` refer to ``parent_columns`` of ``parent``.
+
+    ``carries_on``: whether a change of the parent's values changes the child's.
+    """
+
+    child: TableName
+    columns: tuple[str, ...]
+    parent: TableName
+    parent_columns: tuple[str, ...]
+    carries_on: bool
+
+    def is_stored_in(self, table: Table) -> bool:
+        """Whether a row of the child's ``table`` tells what it refers to; virtual columns are not among its values."""
+        return {name.lower() for name in self.columns} <= {column.name.lower() for column in table.stored_columns}
+
+    def to_parent(self, table: Table, row: Row) -> str:
+        """Condition for the rows that a row of the child's ``table`` refers to; empty: it refers to nothing."""
+        return _equal(table, row, self.columns, self.parent_columns)
+
+    def to_children(self, table: Table, row: Row) -> str:
+        """Condition for the rows that refer to a row of the parent's ``table``; empty: there can be none."""
+        return _equal(table, row, self.parent_columns, self.columns)
+
+    def moves(self, table: Table, old: Row, new: Row) -> bool:
+        """Whether a row of the parent's ``table`` gets other values where others refer to it."""
+        return _values(table, old, self.parent_columns) != _values(table, new, self.parent_columns)
+
+
+def references_of(session: Session, table: TableName) -> tuple[Reference, ...]:
+    """The foreign keys of a table. Raises ServerError."""
+    return _read(session, table, "TABLE_SCHEMA", "TABLE_NAME")
+
+
+def references_to(session: Session, table: TableName) -> tuple[Reference, ...]:
+    """The foreign keys that refer to a table, as far as the account may see their tables. Raises ServerError."""
+    return _read(session, table, "REFERENCED_TABLE_SCHEMA", "REFERENCED_TABLE_NAME")
+
+
+def _read(session: Session, table: TableName, schema: str, name: str) -> tuple[Reference, ...]:
+    found = session.records(
+        "SELECT k.TABLE_SCHEMA AS db, k.TABLE_NAME AS tb, k.CONSTRAINT_NAME AS fk, k.COLUMN_NAME AS col,"
+        " k.REFERENCED_TABLE_SCHEMA AS pdb, k.REFERENCED_TABLE_NAME AS ptb, k.REFERENCED_COLUMN_NAME AS pcol,"
+        " r.UPDATE_RULE AS on_update"
+        " FROM information_schema.KEY_COLUMN_USAGE k JOIN information_schema.REFERENTIAL_CONSTRAINTS r"
+        " ON r.CONSTRAINT_SCHEMA = k.TABLE_SCHEMA AND r.TABLE_NAME = k.TABLE_NAME AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME"
+        f" WHERE k.REFERENCED_TABLE_NAME IS NOT NULL AND k.{schema} = {sqltext.string(table.database)}"
+        f" AND k.{name} = {sqltext.string(table.table)} ORDER BY 1, 2, 3, k.ORDINAL_POSITION"
+    )
+    keys: dict[tuple[str | None, ...], list[dict[str, str | None]]] = defaultdict(list)
+    for each in found:
+        keys[each["db"], each["tb"], each["fk"]].append(each)
+    return tuple(
+        Reference(
+            TableName(parts[0]["db"] or "", parts[0]["tb"] or ""),
+            tuple(part["col"] or "" for part in parts),
+            TableName(parts[0]["pdb"] or "", parts[0]["ptb"] or ""),
+            tuple(part["pcol"] or "" for part in parts),
+            (parts[0]["on_update"] or "").upper() in ("CASCADE", "SET NULL"),
+        )
+        for parts in keys.values()
+    )
+
+
+@dataclass(frozen=True)
+class Gift:
+    """The rows of one table that the source is to get."""
+
+    table: Table
+    changes: t.Collection[Difference]
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Of all of them."""
+        return Keys(change.key for change in self.changes)
+
+    @cached_property
+    def moving(self) -> Keys:
+        """Of those that the source has already, with other values."""
+        return Keys(change.key for change in self.changes if change.source)
+
+
+class Parents:
+    """Looks up what rows that the source is to get refer to."""
+
+    def __init__(self, source: Session, target: Session, gifts: t.Mapping[TableName, Gift]) -> None:
+        """``gifts``: all that the source is to get."""
+        self._source = source
+        self._target = target
+        self._gifts = gifts
+        self._references: dict[TableName, tuple[Reference, ...]] = {}
+
+    def lacking(self, table: Table, rows: t.Sequence[Row]) -> dict[int, tuple[frozenset[RowId], ...]]:
+        """Place in ``rows`` → for each parent that the source lacks, the rows it is to get any of which would be one.
+
+        A parent that cannot be looked up is taken to be there. Raises ServerError.
+        """
+        found: dict[int, list[frozenset[RowId]]] = defaultdict(list)
+        for reference in self._of(table):
+            wanted = _conditions(reference, table, rows)
+            missing = self._missing(reference, list(wanted))
+            candidates = self._candidates(reference, missing)
+            for condition in missing:
+                for place in wanted[condition]:
+                    found[place].append(candidates.get(condition, frozenset()))
+        return {place: tuple(needs) for place, needs in found.items()}
+
+    def _of(self, table: Table) -> tuple[Reference, ...]:
+        if table.name not in self._references:
+            found = references_of(self._source, table.name)
+            self._references[table.name] = tuple(reference for reference in found if reference.is_stored_in(table))
+        return self._references[table.name]
+
+    def _missing(self, reference: Reference, conditions: t.Sequence[str]) -> list[str]:
+        """Those conditions that no row of the source meets."""
+        present: set[int] = set()
+        for some in in_batches(enumerate(conditions), _BRANCHES):
+            branches = (
+                f"SELECT {number} FROM DUAL WHERE EXISTS (SELECT 1 FROM {reference.parent.sql} WHERE {condition})"
+                for number, condition in some
+            )
+            try:
+                present.update(int(number or b"") for (number,) in self._source.rows(" UNION ALL ".join(branches)))
+            except AccessDenied:
+                return []
+            except ServerError as exc:
+                if exc.errno != _NO_SUCH_TABLE:
+                    raise
+        return [condition for number, condition in enumerate(conditions) if number not in present]
+
+    def _candidates(self, reference: Reference, conditions: t.Sequence[str]) -> dict[str, frozenset[RowId]]:
+        """Condition → those rows of the target that meet it and that the source is to get."""
+        gift = self._gifts.get(reference.parent)
+        found: dict[str, set[RowId]] = defaultdict(set)
+        if gift is None:
+            return {}
+        read_list = KeySpace(gift.table, t.cast(Key, gift.table.key)).read_list
+        for some in in_batches(enumerate(conditions), _BRANCHES):
+            branches = (f"SELECT {number}, {read_list} FROM {reference.parent.sql} WHERE {each}" for number, each in some)
+            rows = self._target.rows(" UNION ALL ".join(branches))
+            coming = gift.keys.of(row[1:] for row in rows)
+            for number, *key in rows:
+                if tuple(key) in coming:
+                    found[conditions[int(number or b"")]].add(RowId(reference.parent, tuple(key)))
+        return {condition: frozenset(ids) for condition, ids in found.items()}
+
+
+def has_children(session: Session, table: Table, old: Row, new: Row) -> bool:
+    """Whether rows refer to values that a row would lose. Raises ServerError."""
+    for reference in references_to(session, table.name):
+        condition = reference.to_children(table, old) if reference.moves(table, old, new) else ""
+        if condition and session.rows(f"SELECT 1 FROM {reference.child.sql} WHERE {condition} LIMIT 1"):
+            return True
+    return False
+
+
+def orphans(session: Session, table: Table, rows: t.Sequence[Row]) -> set[int]:
+    """Places of rows of which a parent is not on the source, or cannot be looked up. Those found are kept from going until
+    the session's transaction ends. Raises ServerError."""
+    found: set[int] = set()
+    for reference in references_of(session, table.name):
+        if not reference.is_stored_in(table):
+            return set(range(len(rows)))
+        for condition, places in _conditions(reference, table, rows).items():
+            query = f"SELECT 1 FROM {reference.parent.sql} WHERE {condition} LIMIT 1 {session.dialect.share_lock}"
+            try:
+                if not session.rows(query):
+                    found.update(places)
+            except AccessDenied:
+                found.update(places)
+    return found
+
+
+def _conditions(reference: Reference, table: Table, rows: t.Sequence[Row]) -> dict[str, list[int]]:
+    """Conditions for the parents of rows, each with the places of the rows that refer to it."""
+    wanted: dict[str, list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        condition = reference.to_parent(table, row)
+        if condition:
+            wanted[condition].append(place)
+    return wanted
+
+
+def _equal(table: Table, row: Row, ours: t.Sequence[str], theirs: t.Sequence[str]) -> str:
+    """Condition that columns of another table equal these of a row, in the collation of that table; empty for a NULL."""
+    values = _values(table, row, ours)
+    if any(value is None for _column, value in values):
+        return ""
+    return sqltext.conjunction(codec.equals(replace(column, name=other), value) for (column, value), other in zip(values, theirs))
+
+
+def _values(table: Table, row: Row, names: t.Sequence[str]) -> list[tuple[Column, bytes | None]]:
+    places = {column.name.lower(): place for place, column in enumerate(table.stored_columns)}
+    return [(table.stored_columns[places[name.lower()]], row[places[name.lower()]]) for name in names]
