@@ -309,3 +309,32 @@ def test_no_reference_is_believed_that_was_not_seen_under_the_lock(pairs, fresh_
         assert image(pair.a, database)["customer"] == ours["customer"]
         assert image(pair.b, database)["customer"] == theirs["customer"]
         assert pair.links_healthy()
+
+
+ODD = [
+    "CREATE TABLE t (id int PRIMARY KEY, x int, y int, KEY (x, y))",
+    "CREATE TABLE T (id int PRIMARY KEY, x int, y int, FOREIGN KEY f (x) REFERENCES T (id))",
+    "CREATE TABLE `ä``q` (a varchar(5) COLLATE utf8mb4_general_ci, `b'b` decimal(5,2), c date, `up a` varchar(5) COLLATE"
+    " utf8mb4_general_ci NULL, `up b` decimal(5,2) NULL, PRIMARY KEY (a, `b'b`), FOREIGN KEY (`up a`, `up b`) REFERENCES"
+    " `ä``q` (a, `b'b`), UNIQUE (c))",
+    "CREATE TABLE days (d date PRIMARY KEY, FOREIGN KEY (d) REFERENCES `ä``q` (c))",
+    "ALTER TABLE `ä``q` ADD day date, ADD FOREIGN KEY (day) REFERENCES days (d)",
+]
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_of_any_names_and_types(pairs, fresh_database, tmp_path, flavor):
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        theirs = [
+            "INSERT INTO t VALUES (1, 77, 78)",
+            "INSERT INTO T VALUES (1, 2, 3), (2, 1, 3)",
+            "INSERT INTO `ä``q` VALUES ('ö', 1.50, '2024-01-01', 'O', 1.5, '2024-01-01'),"
+            " ('z', 0, '2024-01-02', 'nil', NULL, NULL), ('y', 1, NULL, 'Z', -0.0, NULL), ('x', 1, NULL, 'none', 1, NULL)",
+            "INSERT INTO days VALUES ('2024-01-01')",
+        ]
+        split(pair, database, ODD, [], [], theirs)
+        _told, done = told_and_done(pair, database, tmp_path)
+        assert done.changes == report.Changes(adopted=1 + 2 + 3 + 1, skipped=1)
+        assert "'x'" in done.message
+        assert (b"x", b"1.00") not in {row[:2] for row in image(pair.a, database)["ä`q"]}

@@ -42,7 +42,7 @@ class Reference:
     columns: tuple[str, ...]
     parent: TableName
     parent_columns: tuple[str, ...]
-    carries_on: bool
+    carries_on: bool = False
 
     def is_stored_in(self, table: Table) -> bool:
         """Whether a row of the child's ``table`` tells what it refers to; virtual columns are not among its values."""
@@ -62,38 +62,42 @@ class Reference:
 
 
 def references_of(session: Session, table: TableName) -> tuple[Reference, ...]:
-    """The foreign keys of a table. Raises ServerError."""
-    return _read(session, table, "TABLE_SCHEMA", "TABLE_NAME")
+    """The foreign keys of a table; whether they carry on is not read. Raises ServerError."""
+    found = _read(session, table, "TABLE_SCHEMA", "TABLE_NAME")
+    return tuple(reference for reference in found.values() if reference.child == table)
 
 
 def references_to(session: Session, table: TableName) -> tuple[Reference, ...]:
     """The foreign keys that refer to a table, as far as the account may see their tables. Raises ServerError."""
-    return _read(session, table, "REFERENCED_TABLE_SCHEMA", "REFERENCED_TABLE_NAME")
+    found = _read(session, table, "REFERENCED_TABLE_SCHEMA", "REFERENCED_TABLE_NAME")
+    rules = session.rows(
+        "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, UPDATE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS"
+        f" WHERE UNIQUE_CONSTRAINT_SCHEMA = {sqltext.string(table.database)}"
+        f" AND REFERENCED_TABLE_NAME = {sqltext.string(table.table)}"
+    )
+    carrying = {_text(key) for *key, rule in rules if (rule or b"").upper() in (b"CASCADE", b"SET NULL")}
+    return tuple(replace(reference, carries_on=key in carrying) for key, reference in found.items() if reference.parent == table)
 
 
-def _read(session: Session, table: TableName, schema: str, name: str) -> tuple[Reference, ...]:
-    found = session.records(
-        "SELECT k.TABLE_SCHEMA AS db, k.TABLE_NAME AS tb, k.CONSTRAINT_NAME AS fk, k.COLUMN_NAME AS col,"
-        " k.REFERENCED_TABLE_SCHEMA AS pdb, k.REFERENCED_TABLE_NAME AS ptb, k.REFERENCED_COLUMN_NAME AS pcol,"
-        " r.UPDATE_RULE AS on_update"
-        " FROM information_schema.KEY_COLUMN_USAGE k JOIN information_schema.REFERENTIAL_CONSTRAINTS r"
-        " ON r.CONSTRAINT_SCHEMA = k.TABLE_SCHEMA AND r.TABLE_NAME = k.TABLE_NAME AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME"
-        f" WHERE k.REFERENCED_TABLE_NAME IS NOT NULL AND k.{schema} = {sqltext.string(table.database)}"
-        f" AND k.{name} = {sqltext.string(table.table)} ORDER BY 1, 2, 3, k.ORDINAL_POSITION"
+def _read(session: Session, table: TableName, database: str, name: str) -> dict[tuple[str, ...], Reference]:
+    """By database, table and name. Others, whose tables are called so in other letters, may be among them."""
+    found = session.rows(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME, COLUMN_NAME,"
+        " REFERENCED_COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE WHERE REFERENCED_TABLE_NAME IS NOT NULL"
+        f" AND {database} = {sqltext.string(table.database)} AND {name} = {sqltext.string(table.table)}"
+        " ORDER BY TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION"
     )
-    keys: dict[tuple[str | None, ...], list[dict[str, str | None]]] = defaultdict(list)
-    for each in found:
-        keys[each["db"], each["tb"], each["fk"]].append(each)
-    return tuple(
-        Reference(
-            TableName(parts[0]["db"] or "", parts[0]["tb"] or ""),
-            tuple(part["col"] or "" for part in parts),
-            TableName(parts[0]["pdb"] or "", parts[0]["ptb"] or ""),
-            tuple(part["pcol"] or "" for part in parts),
-            (parts[0]["on_update"] or "").upper() in ("CASCADE", "SET NULL"),
-        )
-        for parts in keys.values()
-    )
+    pairs: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+    for each in map(_text, found):
+        pairs[each[:5]].append(each[5:])
+    return {
+        key[:3]: Reference(TableName(*key[:2]), tuple(next(columns)), TableName(*key[3:]), tuple(next(columns)))
+        for key, columns in ((key, zip(*some)) for key, some in pairs.items())
+    }
+
+
+def _text(values: t.Iterable[bytes | None]) -> tuple[str, ...]:
+    return tuple((value or b"").decode() for value in values)
 
 
 @dataclass(frozen=True)
