@@ -273,6 +273,7 @@ def test_a_json_without_a_key_that_text_cannot_hold_is_not_multiplied(pairs, fre
 
 
 ZONE, SUBTRACTS = {"default_time_zone": "+05:00"}, {"sql_mode": "NO_UNSIGNED_SUBTRACTION,STRICT_TRANS_TABLES"}
+LAX = {"sql_mode": "NO_ZERO_DATE"}
 # Name → (settings of both servers, columns, a row).
 DEPENDENT = {
     "check of a time": (ZONE, "s timestamp NULL, CHECK (s >= '2024-06-01 00:00:00')", "s = '2024-06-01 01:00:00'"),
@@ -281,6 +282,9 @@ DEPENDENT = {
     "indexed virtual date": (ZONE, "s timestamp NULL, d date AS (DATE(s)) VIRTUAL, KEY (d)", "s = '2024-06-01 01:00:00'"),
     "difference": (SUBTRACTS, "a int unsigned, b int unsigned, d bigint AS (a - b) STORED", "a = 1, b = 2"),
     "check of a difference": (SUBTRACTS, "a int unsigned, b int unsigned, CHECK (a - b > -100)", "a = 1, b = 2"),
+    "stored date of a text": (LAX, "u varchar(20), d date AS (CAST(u AS DATE)) STORED", "u = '2024-02-30'"),
+    "indexed date of a text": (LAX, "u varchar(20), d date AS (DATE(u)), KEY (d)", "u = '2024-02-30'"),
+    "check of a date": (LAX, "u varchar(20), CHECK (CONCAT(CAST(u AS DATE), 'x\\'') <> '2024-02-31x\\'')", "u = '2024-02-31'"),
 }
 
 
@@ -395,3 +399,25 @@ def test_an_index_over_an_expression_that_only_the_target_has(pairs, fresh_datab
         assert pair.links_healthy()
         pair.b.execute("ALTER TABLE t DROP KEY k", database=database, logged=False)
         assert run(pair, database, tmp_path).verified
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_date_of_a_text_is_repaired_where_it_is_a_date(pairs, fresh_database, tmp_path, flavor):
+    """A row that differs is looked at, and no other; on the target, where it comes from there."""
+    pair = pairs(flavor, options_a=LAX, options_b=LAX)
+    with fresh_database(pair) as database:
+        tables = [
+            "CREATE TABLE t (id int PRIMARY KEY, u varchar(20), d date AS (CAST(u AS DATE)) STORED, KEY (d))",
+            "CREATE TABLE n (id int, d date AS (CAST(u AS DATE)), u varchar(20), KEY (d))",
+            "INSERT INTO t (id, u) VALUES (1, '2024-02-30'), (2, '2024-02-29'), (3, NULL), (4, 'none'), (5, '2024-02-28')",
+            "INSERT INTO n (id, u) VALUES (1, '2024-02-29')",
+        ]
+        good = made(pair, database, tables, ["DELETE FROM t WHERE id IN (2, 3, 4)", "UPDATE t SET u = NULL WHERE id = 5"])
+        assert run(pair, database, tmp_path).verified
+        assert_repaired(pair, database, good)
+        pair.b.execute("INSERT INTO t (id, u) VALUES (6, '2024-02-31')", database=database, logged=False)
+        result = run(pair, database, tmp_path, extra_rows="adopt")
+        assert {each.table: each.reason for each in result.tables} == {"t": "depends_on_settings", "n": None}
+        assert "id=6" in result.message
+        pair.wait()
+        assert image(pair.a, database) == good

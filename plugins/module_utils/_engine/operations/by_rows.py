@@ -14,9 +14,10 @@ from ..admission import admit, refuse_blind
 from ..catalog import read_tables
 from ..confirm import DIFFERENT, MISSING
 from ..constraints import refuse_unstorable
-from ..dependent import refuse_dependent
+from ..dependent import refuse_dependent, refuse_other_dates
 from ..errors import TableProblem
 from ..hazards import Hazard
+from ..keyspace import KeySpace
 from ..leniency import lenient_target
 from ..locks import refuse_fragile, refuse_unlockable
 from ..options import Pace, Selection
@@ -66,6 +67,7 @@ class ByRows:
         if plan.changes or plan.adopted:
             refuse_blind(self._connections.source, self._connections.target, plan.table.name)
             refuse_dependent(self._connections.source, self._connections.target, plan.table, target_table)
+            self._refuse_other_dates(plan)
         if plan.changes:
             refuse_fragile(self._connections.target, target_table)
             refuse_unlockable(self._connections.source, plan.table)
@@ -75,6 +77,14 @@ class ByRows:
         if plan.recipe == ROW and plan.changes:
             source, target = self._connections.source, self._connections.target
             self._sides[plan.table.name] = admit(source, target, self._pair, plan.table, target_table, self._repair.downstream)
+
+    def _refuse_other_dates(self, plan: TablePlan) -> None:
+        if plan.table.key:
+            key_of = KeySpace(plan.table, plan.table.key).key_of
+            ours = (key_of(change.source) for change in plan.changes if change.source)
+            refuse_other_dates(self._connections.source, plan.table, ours)
+            theirs = (key_of(change.target) for change in plan.adopted if change.target)
+            refuse_other_dates(self._connections.target, plan.table, theirs)
 
     def _refuse_losing(self, plan: TablePlan) -> None:
         source, target, pair = self._connections.source, self._connections.target, self._pair
