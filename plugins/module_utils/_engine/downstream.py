@@ -240,15 +240,23 @@ def _trouble(drain: t.Callable[[], None]) -> ReplError | None:
     return None
 
 
+@dataclass(frozen=True)
+class PutBack:
+    """What has become of a replica that was left lenient. ``is_strict``: it is so again, and runs."""
+
+    is_strict: bool
+    words: str
+
+
 def put_back(
     upstreams: t.Iterable[Upstream],
     directory: str,
     timeout: float,
     drain: t.Callable[[], None],
-) -> t.Iterator[tuple[bool, str]]:
+) -> t.Iterator[PutBack]:
     """Set replicas STRICT that a run of ours which was killed has left IDEMPOTENT, by the journals in ``directory``.
 
-    Yields for each of them whether it is STRICT and runs now, and what there is to say. One that cannot be asked is left alone,
+    Yields what has become of each. One that cannot be asked is left alone,
     and so is one that a living run keeps so.
     One that was restarted since is STRICT, and may have stopped: what to do is said, since it is not known at whose row.
     """
@@ -260,7 +268,7 @@ def put_back(
                     continue
                 stopped = _advice(below, directory)
                 if stopped:
-                    yield False, f"The replica {replica} has stopped: {below.link.problem}. {stopped}"
+                    yield PutBack(False, f"The replica {replica} has stopped: {below.link.problem}. {stopped}")
                     continue
                 _refuse_unfit(below, facts, None, directory)
                 left = aftermath.find(directory, below.identity) if below.applier.mode == IDEMPOTENT else None
@@ -270,7 +278,7 @@ def put_back(
                     problems = list(below.applier.restore(upstream, identity, below.link, timeout))
                     not_noted = "" if problems else aftermath.note_strict(left)
                     was = f"The replica {replica} was in IDEMPOTENT mode, left so by a run that was killed"
-                    yield not problems, problems[0] if problems else f"{was}; {aftermath.STRICT_AGAIN}{not_noted}"
+                    yield PutBack(not problems, problems[0] if problems else f"{was}; {aftermath.STRICT_AGAIN}{not_noted}")
 
 
 class _Below(t.NamedTuple):

@@ -58,8 +58,8 @@ class ByRows:
         said = [put_back(words)] if words else []
         if self._repair.downstream == "idempotent":
             others = downstream.get_real_writes(source, target, self._pair)
-            for is_strict, words in downstream.put_back(others, directory, timeout, self._run.drain):
-                said.append(put_back(words, is_strict))
+            found = downstream.put_back(others, directory, timeout, self._run.drain)
+            said += [put_back(each.words, each.is_strict) for each in found]
         return tuple(said)
 
     def admit(self, plan: TablePlan, target_table: Table) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 import typing as t
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .. import downstream, planfile, present
 from ..causes import unexplained, written_meanwhile
@@ -17,7 +17,7 @@ from ..errors import Refusal, ReplError, TableProblem, Undecided
 from ..examine import Examination
 from ..foresight import foresee
 from ..giving import statement
-from ..hazards import INFO, Hazard
+from ..hazards import Hazard
 from ..lanes import Lane
 from ..options import Pace, Repair, Selection, Servers
 from ..plan import TablePlan, check_caps, plan_table, refuse_cut
@@ -61,15 +61,15 @@ def run(
     policy = policy_of(repair)
     with collecting_seldom(), open_pair(servers) as connections:
         databases = () if plan_file else named_databases(selection)
-        pair, hazards = _preflight(connections, servers, databases, repair, apply)
+        start = _preflight(connections, servers, databases, repair, apply)
+        pair, hazards = start.pair, start.hazards
         if repair.method == AUTO and any(hazard.code == "row_format_required" for hazard in hazards):
             # Some server takes no statements; since it does not block the run, rows may do it.
             repair = replace(repair, method=BY_ROWS)
         this = Run(connections, pair, servers, repair, pace, meter, started)
         by_rows = ByRows(this)
         with only_run(connections.source, connections.target, pair):
-            was_put_back = any((hazard.code, hazard.severity) == ("idempotent_left_on", INFO) for hazard in hazards)
-            mended = by_rows.put_back(but_target=was_put_back) if apply else ()
+            mended = (*start.mended, *(by_rows.put_back(but_target=bool(start.mended)) if apply else ()))
             if plan_file:
                 examined = _examine_plan(this, sample_rows, plan_file)
             else:
@@ -108,9 +108,16 @@ def run(
     return _with_problems(report)
 
 
-def _preflight(
-    connections: OpenPair, servers: Servers, databases: tuple[str, ...], repair: Repair, apply: bool
-) -> tuple[Pair, tuple[Hazard, ...]]:
+@dataclass(frozen=True)
+class _Start:
+    """How a run finds the servers. ``mended``: the target, which an earlier run had left lenient, was put back."""
+
+    pair: Pair
+    hazards: tuple[Hazard, ...]
+    mended: tuple[Hazard, ...] = ()
+
+
+def _preflight(connections: OpenPair, servers: Servers, databases: tuple[str, ...], repair: Repair, apply: bool) -> _Start:
     """As info.preflight(), for a repair.
 
     Where the target has stopped at what a run of ours had logged that died with it, ``apply`` has it go on first.
@@ -118,7 +125,7 @@ def _preflight(
     source, target = connections.source, connections.target
     wishes = (repair.downstream, repair.method, policy_of(repair).source_writes, repair.allow_triggers)
     try:
-        return info.preflight(source, target, servers, True, databases, *wishes)
+        return _Start(*info.preflight(source, target, servers, True, databases, *wishes))
     except Refusal as refused:
         if refused.code != "link_error":
             raise
@@ -127,9 +134,9 @@ def _preflight(
         if not (aftermath.is_ours and apply):
             raise aftermath.advised(refused) from refused
         with only_run(source, target, before.pair):
-            mended = aftermath.put_back(servers.fence_timeout)
-    pair, hazards = info.preflight(source, target, servers, True, databases, *wishes)
-    return pair, (*hazards, *([put_back(mended)] if mended else ()))
+            words = aftermath.put_back(servers.fence_timeout)
+    found = info.preflight(source, target, servers, True, databases, *wishes)
+    return _Start(*found, (put_back(words),) if words else ())
 
 
 def _examine_plan(this: Run, sample_rows: int, plan_file: str) -> tuple[Examination, ...]:

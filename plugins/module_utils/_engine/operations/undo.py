@@ -186,7 +186,7 @@ class _Undo:
         if run.repair.downstream == "idempotent":
             others = get_real_writes(run.connections.source, run.connections.target, run.pair)
             said = put_back(others, run.repair.undo_dir, run.servers.fence_timeout, run.drain)
-            self._left_behind = tuple(words for is_strict, words in said if not is_strict)
+            self._left_behind = tuple(each.words for each in said if not each.is_strict)
 
     def apply(self) -> None:
         """Put the rows back, journaled, batch after batch; replicas besides the target are lenient meanwhile."""
