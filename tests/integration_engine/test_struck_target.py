@@ -17,6 +17,7 @@ from integration_engine.test_downstream import mode
 from integration_engine.test_struck_below import kill_sessions, restart, unwritable
 
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import aftermath, journal, options, rowwise
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.endpoint import Endpoint
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.errors import Refusal, Undecided
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.journal import Writer
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import sync, undo
@@ -241,6 +242,20 @@ def test_where_it_cannot_be_told_whose_row_it_was_the_refusal_says_what_to_do(tm
         result = run(pair, tmp_path)
         assert not result.failed, result.message
         assert_repaired(pair, "d", good)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_where_the_two_were_exchanged_the_refusal_says_what_to_do(tmp_path, flavor):
+    """The application has moved to the server that died, say: it is the source now, and stands."""
+    with died(flavor, tmp_path) as (pair, _good):
+        (path,) = map(str, tmp_path.glob("*.jsonl"))
+        login = Endpoint(host=pair.a.host, port=pair.a.port, user="root", password=pair.a.root_password)
+        exchanged, how = options.Servers(target=login), options.Repair(undo_dir=str(tmp_path), method="row")
+        with pytest.raises(Refusal, match="link_error") as told:
+            sync.run(exchanged, options.Selection(databases=("d",)), options.Pace(), how, 10, True)
+        assert path in told.value.remedy
+        assert "SET GLOBAL" in told.value.remedy
+        assert mode(pair.b) == "STRICT"
 
 
 @pytest.mark.parametrize("flavor", EACH)

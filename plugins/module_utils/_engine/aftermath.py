@@ -110,6 +110,12 @@ def advice(left: Leftover, applier: Applier, link: Link) -> str:
     )
 
 
+def advice_on(session: Session, link: Link | None, server: Identity, directory: str) -> str:
+    """As advice(), of a server whose ``link`` has stopped at a row; empty where no journal in ``directory`` tells of it."""
+    left = find(directory, server) if link and link.stopped_at_rows else None
+    return advice(left, Applier(session), link) if left and link else ""
+
+
 class Aftermath:
     """What a run of ours that was killed has left of the target's leniency.
 
@@ -173,9 +179,9 @@ class Aftermath:
             return f"A run that died has left it so ({self.left.path}): a run that is no check mode has it go on."
         return advice(self.left, self._applier, self._link)
 
-    def advised(self, problem: Problem) -> Problem:
-        """The same problem, with what to do about such a target in its remedy."""
-        return type(problem)(problem.code, problem.message, f"{problem.remedy} {self.advice}".strip())
+    def advised(self, problem: Problem, otherwise: str = "") -> Problem:
+        """The same problem, with what to do about such a target in its remedy; ``otherwise``: where there is none."""
+        return type(problem)(problem.code, problem.message, f"{problem.remedy} {self.advice or otherwise}".strip())
 
     def put_back(self, timeout: float) -> str:
         """Have the target apply what is still to come, and set it STRICT. Returns what was done in words, "" for nothing.

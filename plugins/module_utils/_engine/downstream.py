@@ -335,9 +335,7 @@ def _open(
 
 def _advice(below: _Below, directory: str | None) -> str:
     """What to do about one that has stopped, where the journals tell that it was lenient for a run which died."""
-    stopped = directory is not None and below.link.stopped_at_rows
-    left = aftermath.find(directory or "", below.identity) if stopped else None
-    return aftermath.advice(left, below.applier, below.link) if left else ""
+    return "" if directory is None else aftermath.advice_on(below.session, below.link, below.identity, directory)
 
 
 def _refuse_unfit(below: _Below, facts: ServerFacts, since: LogPlace | None, directory: str | None) -> None:

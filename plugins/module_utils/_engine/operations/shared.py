@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from .. import __version__, journal, sqltext
-from ..aftermath import Aftermath
+from ..aftermath import Aftermath, Problem, advice_on
 from ..downstream import idempotent
 from ..errors import Refusal, ServerError
 from ..facts import Replica, read_identity
@@ -61,6 +61,14 @@ class Run:
         both = self.connections
         header = journal_header("sync", self.pair, both)
         return Aftermath(both.source, both.target, self.pair.forward, header, self.repair.undo_dir)
+
+    def advised(self, problem: Problem, aftermath: Aftermath) -> Problem:
+        """The same problem, with what to do about a server that a run which died has left lenient in its remedy.
+
+        That is the target; or it is the source by now. Raises ServerError.
+        """
+        source = journal_header("sync", self.pair, self.connections).source
+        return aftermath.advised(problem, advice_on(self.connections.source, self.pair.reverse, source, self.repair.undo_dir))
 
     def check_links(self) -> None:
         """Raise Refusal ``broken_link`` unless replication runs, in each direction that there is."""

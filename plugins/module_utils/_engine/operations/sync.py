@@ -132,7 +132,7 @@ def _preflight(connections: OpenPair, servers: Servers, databases: tuple[str, ..
         before = Run(connections, inspect(source, target, servers), servers, repair, Pace())
         aftermath = before.aftermath()
         if not (aftermath.is_ours and apply):
-            raise aftermath.advised(refused) from refused
+            raise before.advised(refused, aftermath) from refused
         with only_run(source, target, before.pair):
             words = aftermath.put_back(servers.fence_timeout)
     found = info.preflight(source, target, servers, True, databases, *wishes)

@@ -169,7 +169,7 @@ class _Undo:
         except Undecided as exc:
             if exc.code != "link_error":
                 raise
-            raise self._run.aftermath().advised(exc) from exc
+            raise self._run.advised(exc, self._run.aftermath()) from exc
         takeback = Takeback(connections.source, connections.target, self._run.pair, old, limits.allow_triggers)
         self._refusals = takeback.refusals
         self._meter.begin(COMPARE, len(set(old.tables.values())), len(old))
