@@ -105,7 +105,7 @@ def differing(pair, database):
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     monkeypatch.setattr(copies, "_BATCH_VALUES", BATCH)
-    monkeypatch.setattr(throttle, "_LOOK_EVERY", 0.05)
+    monkeypatch.setattr(throttle, "_LOOK_EVERY", 0.02)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,7 @@ def test_a_repair_may_be_ended_or_held_back_inside_a_table(pairs, fresh_database
 
         with closing(pair.b.connect()) as holder, holder.cursor() as lock:
             lock.execute("SELECT GET_LOCK('busy', 0)")
+            assert lock.fetchone() == (1,)
 
             def busy():
                 for _each in range(20):
@@ -155,12 +156,13 @@ def test_a_repair_may_be_ended_or_held_back_inside_a_table(pairs, fresh_database
             def waiting(why):
                 held.append((why.split()[-1], frozenset(differing(pair, database))))
                 if len(held) == 3:
+                    busy()
                     pause.unlink()
                 if sum(reason == "running" for reason, _rows in held) == 3:
                     lock.execute("DO RELEASE_LOCK('busy')")
 
-            acts = Acts({2: pause.touch, 4: busy}, waiting)
-            done = run(pair, database, tmp_path, way, acts, pause_file=str(pause), max_threads_running=15)
+            pace = {"pause_file": str(pause), "max_threads_running": 15}
+            done = run(pair, database, tmp_path, way, Acts({4: pause.touch}, waiting), **pace)
         assert (done.failed, done.verified) == (False, True), done.message
         assert {why for why, _rows in held} == {"exists", "running"}
         for reason in ("exists", "running"):
