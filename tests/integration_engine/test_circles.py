@@ -244,6 +244,8 @@ def test_a_circle_is_no_larger_than_a_batch(pairs, fresh_database, tmp_path, fla
         split(pair, database, [table], [], [], [f"INSERT INTO t VALUES {', '.join(rows)}, (10, 1), (11, 5)"])
         _told, done = told_and_done(pair, database, tmp_path, replace(ADOPT, batch_rows=3))
         assert done.changes == report.Changes(adopted=6, skipped=5)
+        _told, refused = told_and_done(pair, database, tmp_path, replace(ADOPT, batch_rows=3, max_changes=4))
+        assert "max_changes" in refused.message
         assert [table.reason for table in done.tables] == ["foreign_key"]
         assert "batch_rows" in done.message
         _told, done = told_and_done(pair, database, tmp_path, replace(ADOPT, batch_rows=4))

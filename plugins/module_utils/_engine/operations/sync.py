@@ -80,7 +80,8 @@ def run(
             refuse_unknown_column(policy, [each.table for each in examined if each.table])
             rows_below = bool(pair.target_replicas) and not downstream.is_harmless(pair.target)
             plans, tables = _plan(examined, repair, rows_below, by_rows)
-            if not apply:
+            refused = _refused(examined, plans, repair)
+            if not apply and not refused:
                 plans, tables = _foreseen(connections, plans, tables, repair)
             report = SyncReport(
                 in_sync=all_identical(tables),
@@ -95,11 +96,10 @@ def run(
                 statements=_first(_statements(plans, policy)),
                 diff=_diff(plans, connections.source.endpoint.address, connections.target.endpoint.address),
             )
-            try:
-                refuse_cut(examined, plans, repair)
-                check_caps(plans, repair)
-            except Refusal as exc:
-                return replace(report, changed=False, changes=Changes(), statements=(), diff=(), failed=True, message=str(exc))
+            if refused:
+                return replace(
+                    report, changed=False, changes=Changes(), statements=(), diff=(), failed=True, message=str(refused)
+                )
             if apply and report.changed:
                 report = _applied(report, apply_plans(this, plans, by_rows))
             elif report.changed and repair.downstream == "idempotent":
@@ -165,6 +165,16 @@ def _plan(
             plans += [plan] if plan else []
         tables.append(report)
     return tuple(plans), tuple(tables)
+
+
+def _refused(examined: t.Sequence[Examination], plans: t.Sequence[TablePlan], repair: Repair) -> Refusal | None:
+    """What keeps all plans from being carried out: they are more than the user has allowed."""
+    try:
+        refuse_cut(examined, plans, repair)
+        check_caps(plans, repair)
+    except Refusal as exc:
+        return exc
+    return None
 
 
 def _foreseen(
