@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from .arrival import drain, wanting
 from .confirm import EXTRA, Difference
 from .errors import ReplError, TableProblem
-from .giving import Giver, Portion, Sessions, event_of
+from .giving import Bad, Giver, Portion, Sessions, Why, event_of
 from .journal import Writer
 from .outcome import Skipped, TableRepair, Told
 from .policy import Policy
@@ -132,10 +132,11 @@ def adopt(
     when a link is broken, ``go_on`` returns when the next batch of a table may begin. Returns what ended the whole run
     before its end, if anything did. Raises nothing of the engine's.
     """
-    run = _Run(sessions, journal, lambda: drain(fence, check_links), go_on, batch_rows)
+    giver = Giver(sessions)
+    run = _Run(giver, sessions, journal, lambda: drain(fence, check_links), go_on, batch_rows)
     try:
         check_links()
-        run.begin()
+        giver.prepare()
         waiting: _AllWaiting = []
         for adoption in adoptions:
             ids = journal.plan(adoption.table, (each.swapped for each in adoption.changes), on_source=True)
@@ -151,7 +152,7 @@ def adopt(
             adoption.skipped.add(_skipped(adoption, job) for job in jobs)
         journal.flush()
     except ReplError as exc:
-        run.release()
+        giver.release()
         return exc
     return None
 
@@ -202,35 +203,17 @@ def _number(waiting: _AllWaiting) -> int:
     return sum(len(jobs) for _adoption, jobs in waiting)
 
 
+@dataclass
 class _Run:
     """One run over all tables."""
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        journal: Writer,
-        drained: t.Callable[[], None],
-        go_on: t.Callable[[Adoption], None],
-        batch_rows: int,
-    ) -> None:
-        self._sessions, self._journal, self._drained, self._go_on = sessions, journal, drained, go_on
-        self._batch_rows = batch_rows
-        self._watched: dict[str, tuple[Unaltered, Unaltered]] = {}
-        self._giver: Giver | None = None
-
-    def begin(self) -> None:
-        """Give the sessions their settings. Raises ServerError."""
-        self._giver = Giver(self._sessions)
-
-    @property
-    def giver(self) -> Giver:
-        """What writes."""
-        return t.cast(Giver, self._giver)
-
-    def release(self) -> None:
-        """Give all locks up."""
-        if self._giver:
-            self._giver.release()
+    giver: Giver
+    sessions: Sessions
+    journal: Writer
+    drained: t.Callable[[], None]
+    go_on: t.Callable[[Adoption], None]
+    batch_rows: int
+    watched: dict[TableName, tuple[Unaltered, Unaltered]] = field(default_factory=dict)
 
     def one_after_another(self, waiting: _AllWaiting) -> _AllWaiting:
         """Try all rows, table by table; returns those that wait still."""
@@ -241,13 +224,14 @@ class _Run:
         """Write new rows that wait for one another; returns those that wait still, with what is known of the reason now."""
         settled = self._settle(waiting)
         gone: set[RowId] = set()
-        for packs in in_batches(_packed(settled.circles, self._batch_rows), _PACKS_AT_ONCE):
+        why: Bad = {row: (need.reason, need.why) for row, need in settled.left.items()}
+        for packs in in_batches(_packed(settled.circles, self.batch_rows), _PACKS_AT_ONCE):
             wanted = {row for pack in packs for circle in pack for row in circle}
             jobs = {row: (adoption, job) for adoption, some in waiting for job in some if (row := adoption.id_of(job)) in wanted}
             for pack in packs:
-                gone.update(self._give_circles(pack, jobs))
+                gone.update(self._give_circles(pack, jobs, why))
         rest = [
-            (adoption, _Waiting(_better_told(adoption, job, settled.left) for job in jobs if adoption.id_of(job) not in gone))
+            (adoption, _Waiting(_better_told(adoption, job, why) for job in jobs if adoption.id_of(job) not in gone))
             for adoption, jobs in waiting
             if not adoption.stopped
         ]
@@ -259,18 +243,23 @@ class _Run:
             adoption.table.name: Gift(adoption.table, gather(job.change for job in jobs if job.lacks_parent))
             for adoption, jobs in waiting
         }
-        parents = Parents(self._sessions.writing, self._sessions.target, gifts)
+        parents = Parents(self.sessions.writing, self.sessions.target, gifts)
         needs: dict[RowId, list[Need]] = {}
         for name, gift in gifts.items():
-            for some in in_batches(gift.changes, self._batch_rows):
+            for some in in_batches(gift.changes, self.batch_rows):
                 found = parents.lacking(gift.table, [t.cast(Row, change.target) for change in some])
                 for place, wanted in found.items():
                     row = RowId(name, some[place].key)
                     needs[row] = [Need(candidates, *LACKS_PARENT, may_come_together=True) for candidates in wanted]
-        return settle(needs, self._batch_rows)
+        return settle(needs, self.batch_rows)
 
-    def _give_circles(self, pack: t.Sequence[Circle], jobs: t.Mapping[RowId, tuple[Adoption, _Job]]) -> t.Iterator[RowId]:
-        """Write circles in one transaction, or one by one where some of them do not go in; returns the rows that did."""
+    def _give_circles(
+        self, pack: t.Sequence[Circle], jobs: t.Mapping[RowId, tuple[Adoption, _Job]], why: Bad
+    ) -> t.Iterator[RowId]:
+        """Write circles in one transaction, or one by one where some of them do not go in; returns the rows that did.
+
+        ``why``: is told of the others.
+        """
         some: dict[TableName, tuple[Adoption, list[_Job]]] = {}
         for circle in pack:
             for row in circle:
@@ -279,10 +268,10 @@ class _Run:
         if any(adoption.stopped for adoption, _jobs in some.values()):
             return
         try:
-            self._go_on(next(iter(some.values()))[0])
+            self.go_on(next(iter(some.values()))[0])
             bad = self.giver.give([self._portion(*each) for each in some.values()], circle=True)
         except TableProblem as exc:
-            self.release()
+            self.giver.release()
             for adoption, _jobs in some.values():
                 adoption.stopped = exc
             return
@@ -292,26 +281,28 @@ class _Run:
             yield from (row for circle in pack for row in circle)
         elif len(pack) > 1:
             for circle in pack:
-                yield from self._give_circles([circle], jobs)
+                yield from self._give_circles([circle], jobs, why)
+        else:
+            why.update(bad)
 
     def _table(self, adoption: Adoption, jobs: t.Iterable[_Job]) -> _Waiting:
         """Write rows of one table; returns those to try again. A problem of the table alone ends only it."""
         waiting = _Waiting()
         try:
-            for some in in_batches(jobs, self._batch_rows):
-                self._go_on(adoption)
+            for some in in_batches(jobs, self.batch_rows):
+                self.go_on(adoption)
                 self._batch(adoption, some, waiting)
         except TableProblem as exc:
-            self.release()
+            self.giver.release()
             adoption.stopped = exc
             return _Waiting()
         return waiting
 
     def _portion(self, adoption: Adoption, jobs: t.Sequence[_Job]) -> Portion:
-        name = str(adoption.table.name)
-        if name not in self._watched:
-            self._watched[name] = self.giver.watch(adoption.table, adoption.changes)
-        return Portion(adoption.table, [job.change for job in jobs], adoption.policy, self._watched[name])
+        name = adoption.table.name
+        if name not in self.watched:
+            self.watched[name] = self.giver.watch(adoption.table, adoption.changes)
+        return Portion(adoption.table, [job.change for job in jobs], adoption.policy, self.watched[name])
 
     def _batch(self, adoption: Adoption, batch: list[_Job], waiting: _Waiting) -> None:
         """Write a batch, without the rows that turn out not to go in; verify it."""
@@ -337,7 +328,7 @@ class _Run:
         if done:
             self._account(adoption, done)
 
-    def _put_off(self, adoption: Adoption, job: _Job, why: tuple[str, str], waiting: _Waiting) -> None:
+    def _put_off(self, adoption: Adoption, job: _Job, why: Why, waiting: _Waiting) -> None:
         job = _Job(job.id, job.change, *why)
         if job.reason in _MAY_PASS:
             waiting.append(job)
@@ -348,10 +339,10 @@ class _Run:
         """Note what was committed, drain replication and compare both copies."""
         adoption.adopted += len(done)
         ids = dict(zip(self._portion(adoption, done).new_keys, (job.id for job in done)))
-        self._journal.committed(ids.values())
-        wrong = wanting(self._sessions.writing, self._sessions.target, adoption.table, list(ids), self._drained)
+        self.journal.committed(ids.values())
+        wrong = wanting(self.sessions.writing, self.sessions.target, adoption.table, list(ids), self.drained)
         adoption.unverified.add(wrong)
-        self._journal.verified([ids[key] for key in ids.keys() - set(wrong)])
+        self.journal.verified([ids[key] for key in ids.keys() - set(wrong)])
 
 
 def _packed(circles: t.Iterable[Circle], most: int) -> t.Iterator[list[Circle]]:
@@ -366,9 +357,9 @@ def _packed(circles: t.Iterable[Circle], most: int) -> t.Iterator[list[Circle]]:
         yield pack
 
 
-def _better_told(adoption: Adoption, job: _Job, left: t.Mapping[RowId, Need]) -> _Job:
-    need = left.get(adoption.id_of(job)) if job.lacks_parent else None
-    return job._replace(message=need.why) if need else job
+def _better_told(adoption: Adoption, job: _Job, why: Bad) -> _Job:
+    reason, message = why.get(adoption.id_of(job), (job.reason, job.message))
+    return job._replace(reason=reason, message=message)
 
 
 def _skipped(adoption: Adoption, job: _Job) -> Skipped:

@@ -38,8 +38,11 @@ _TOLD = {1062: SHARES_VALUE, 1451: HAS_CHILDREN, 1452: LACKS_PARENT, 3819: BREAK
 _OTHERWISE = ("not_as_intended", "was not stored as it is on the target; nothing of it was kept")
 _SINCE = ("changed_since", "changed on one of the servers since it was planned")
 
-#: Rows that do not go in, each with the reason's code and words.
-Bad = dict[RowId, tuple[str, str]]
+#: Why a row does not go in: code and words.
+Why = tuple[str, str]
+
+#: Rows that do not go in.
+Bad = dict[RowId, Why]
 
 
 @dataclass(frozen=True)
@@ -89,14 +92,17 @@ class Giver:
     """Gives rows to the source, a transaction at a time."""
 
     def __init__(self, sessions: Sessions) -> None:
-        """Gives the sessions their settings. Raises ServerError."""
         self._sessions = sessions
         self._source, self._target = sessions.writing, sessions.target_lock
+        self._packet = 0
+
+    def prepare(self) -> None:
+        """Give the sessions their settings. Raises ServerError."""
         self._source.execute("SET SESSION binlog_format = 'STATEMENT'")
         rewrite.be_logged(self._source)
         for session in (self._source, self._target):
             session.execute(f"SET SESSION innodb_lock_wait_timeout = {locks.WAIT}")
-        self._packet = rewrite.largest_packet(self._source, sessions.target)
+        self._packet = rewrite.largest_packet(self._source, self._sessions.target)
 
     def release(self) -> None:
         """Give all locks up."""
@@ -177,7 +183,7 @@ class Giver:
                     bad[row] = _TOLD.get(exc.errno, (_OTHERWISE[0], f"was not taken by the source: {exc.text.rstrip('.')}"))
         return bad
 
-    def _said(self, table: Table, change: Difference) -> tuple[str, str]:
+    def _said(self, table: Table, change: Difference) -> Why:
         """Why the last statement passed its row over."""
         numbers = [int(each["Code"] or 0) for each in self._source.records("SHOW WARNINGS")]
         told = next((_TOLD[number] for number in numbers if number in _TOLD), None)
