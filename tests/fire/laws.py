@@ -266,6 +266,9 @@ class _Run:
             seen = found[name]
             changes.update(inserted=seen.missing, updated=seen.different, deleted=0 if keep else seen.extra)
             self.tally.repaired += seen.missing + seen.different + seen.extra
+        told_first, came = ({table.name: table.reason for table in each.tables} for each in (dry, report))
+        self.hold(told_first == came, "check mode tells what is refused, and why", (told_first, came))
+        self.hold(dry.changes == report.changes, "check mode tells what apply does", (dry.changes, report.changes))
         if not any(table.status == "error" for table in report.tables) and not capped:
             told = {"inserted": report.changes.inserted, "updated": report.changes.updated, "deleted": report.changes.deleted}
             if self.merging:
@@ -273,7 +276,6 @@ class _Run:
                 changes = self.merging.counts()
             every = not self.merging or all(a0[name] == b0[name] for name in found if name not in self.merging.merged)
             self.hold(not every or told == {name: changes[name] for name in told}, "changes are counted right", (told, changes))
-            self.hold(dry.changes == report.changes, "check mode tells what apply does", (dry.changes, report.changes))
             self.hold(dry.changed == report.changed, "check mode tells changed")
             self.hold(dry.diff == report.diff, "check mode shows what apply does", (dry.diff, report.diff))
             self.hold(self.same_statements(dry, report), "check mode tells what apply logs", (dry.statements, report.statements))

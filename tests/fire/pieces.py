@@ -75,7 +75,7 @@ def _sizes(rows: int) -> tuple[tuple[Any, str, Any], ...]:
         (multiset, "_BUCKET_ROWS", rows),
         (multiset, "_MAX_BUCKETS", several),
         (multiset, "_VALUES_IN_MEMORY", several),
-        (copies, "_BATCH_VALUES", rows),
+        (copies, "BATCH_VALUES", rows),
         (arrival, "_KEYS_AT_ONCE", rows),
         (collisions, "_BRANCHES", rows),
         (rewrite, "STATEMENT_BYTES", some_bytes),

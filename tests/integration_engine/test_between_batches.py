@@ -104,7 +104,7 @@ def differing(pair, database):
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    monkeypatch.setattr(copies, "_BATCH_VALUES", BATCH)
+    monkeypatch.setattr(copies, "BATCH_VALUES", BATCH)
     monkeypatch.setattr(throttle, "_LOOK_EVERY", 0.02)
 
 

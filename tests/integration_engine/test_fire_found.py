@@ -298,7 +298,7 @@ def test_more_rows_wait_for_each_others_unique_values_than_memory_holds(pairs, f
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_copies_that_an_earlier_batch_took_away_are_counted(pairs, fresh_database, tmp_path, flavor, monkeypatch):
     """A REPLACE of one batch takes away a row of the next: less was told than check mode had said."""
-    monkeypatch.setattr(copies, "_BATCH_VALUES", 1)
+    monkeypatch.setattr(copies, "BATCH_VALUES", 1)
     pair = pairs(flavor)
     with fresh_database(pair) as database:
         pair.a.execute(f"CREATE TABLE {database}.t (v varchar(9), code int NULL UNIQUE)")

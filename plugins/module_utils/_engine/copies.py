@@ -25,7 +25,7 @@ from .confirm import Difference
 from .constraints import Constraints
 from .errors import LockConflict, ReplError, ServerError, TableProblem
 from .journal import Writer
-from .multiset import Rows
+from .multiset import Fingerprints, Rows
 from .outcome import Skipped, TableRepair, Told
 from .present import key_text
 from .schema import Table
@@ -35,13 +35,19 @@ from .spool import gather, in_portions
 from .unaltered import Unaltered, none_on
 
 # Row values of one batch: one reading of the table for each.
-_BATCH_VALUES = 2000
+BATCH_VALUES = 2000
 
 # A value with more bytes than this in all its copies would make a transaction too large for a replica.
 _MAX_BYTES = 64 << 20
 
 _STATEMENTS_SHOWN = 100
 
+# Why a value is left as it is.
+SHARES_VALUE = "unique_collision", "shares a unique value with a row on the target that is not in the plan and would be deleted"
+BREAKS_CHECK = (
+    "check_constraint",
+    "breaks a CHECK constraint of its table; the target would refuse it and replication would stop",
+)
 _FIRES = ("triggers", "came to the source meanwhile, and writing it fires triggers on the target")
 
 
@@ -76,7 +82,7 @@ def repair_copies(
     packet = rewrite.largest_packet(source_log, target)
     rewrite.refuse_too_large(table, changes, packet)
     rows = Rows(table, table.stored_columns)
-    space = _Space(rows)
+    space = Fingerprints(rows)
     planned = ((change.digest,) for change in changes if change.target)
     collisions = Collisions(source_lock, target, table, planned, space)
     constraints = Constraints(source_lock, target, table)
@@ -140,27 +146,6 @@ class _Step:
 
 
 @dataclass
-class _Space:
-    """Rows told apart by their fingerprints, which are known of the rows of the present batch."""
-
-    rows: Rows
-    digests: t.Mapping[Row, bytes] = field(default_factory=dict)
-
-    @property
-    def read_list(self) -> str:
-        """SELECT item that gives a row's fingerprint."""
-        return self.rows.digest
-
-    def key_of(self, row: Row) -> Row:
-        """The fingerprint of a row of the batch."""
-        return (self.digests[row],)
-
-    def any_of(self, keys: t.Sequence[Row]) -> str:
-        """Condition for the rows with one of these fingerprints."""
-        return self.rows.equal_to([key[0] or b"" for key in keys])
-
-
-@dataclass
 class _Run:
     """The repair of one table while it goes on."""
 
@@ -168,7 +153,7 @@ class _Run:
     source_log: Session
     target: Session
     rows: Rows
-    space: _Space
+    space: Fingerprints
     packet: int
     collisions: Collisions
     constraints: Constraints
@@ -188,7 +173,7 @@ class _Run:
     def all(self, jobs: t.Iterable[_Job], drained: t.Callable[[], None], reached: t.Callable[[int], None]) -> None:
         """Repair, drain and verify batch after batch."""
         try:
-            for batch in in_portions(jobs, _BATCH_VALUES, lambda job: job.size):
+            for batch in in_portions(jobs, BATCH_VALUES, lambda job: job.size):
                 reached(self.inserted + self.deleted)
                 self._verify(self._batch(batch), drained)
                 self._leave()
@@ -228,8 +213,7 @@ class _Run:
         candidates = [job for job in jobs if job.change.source]
         holders = self.collisions.find([job.change.key for job in candidates]) if self.collisions.keys else {}
         for place in holders:
-            message = "shares a unique value with a row on the target that is not in the plan and would be deleted"
-            self._skip(candidates[place], "unique_collision", message)
+            self._skip(candidates[place], *SHARES_VALUE)
         blocked = {candidates[place].id for place in holders}
         return [job for job in jobs if job.id not in blocked]
 
@@ -248,8 +232,7 @@ class _Run:
         spare = self.spare_deletes
         for step in steps:
             if step.ours and (step.job.digest,) in illegal:
-                message = "breaks a CHECK constraint of its table; the target would refuse it and replication would stop"
-                self._skip(step.job, "check_constraint", message)
+                self._skip(step.job, *BREAKS_CHECK)
             elif step.ours and not (step.job.change.source_copies or self.may_insert):
                 self._skip(step.job, *_FIRES)
             elif _more_deletes(step) > max(0, spare):

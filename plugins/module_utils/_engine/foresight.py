@@ -16,8 +16,10 @@ from dataclasses import dataclass, replace
 
 from .collisions import Collisions, going
 from .constraints import Constraints
+from .copies import BATCH_VALUES, BREAKS_CHECK, SHARES_VALUE
 from .errors import TableProblem
 from .keyspace import KeySpace
+from .multiset import Fingerprints, Rows
 from .plan import TablePlan
 from .precedence import settle
 from .present import key_text
@@ -44,7 +46,7 @@ class Foreseen:
 def foresee(source: Session, target: Session, plans: t.Sequence[TablePlan], batch_rows: int) -> tuple[Foreseen, ...]:
     """What will come of each of the plans. ``batch_rows``: rows of one transaction.
 
-    Of rows without a key, and of those that wait for others to go first on the target, only writing shows it. Raises ServerError.
+    Of those that wait for others to go first on the target only writing shows it. Raises ServerError.
     """
     given = _left_on_source(source, target, plans, batch_rows)
     return tuple(_foresee(source, target, plan, given.get(plan.table.name, {})) for plan in plans)
@@ -54,9 +56,9 @@ def _foresee(source: Session, target: Session, plan: TablePlan, given: _Left) ->
     problem: TableProblem | None = None
     got: _Left = {}
     changes = plan.changes
-    if plan.changes and plan.table.key and plan.recipe.takes_rows_away:
+    if plan.changes and (plan.table.key is None or plan.recipe.takes_rows_away):
         try:
-            got = _left_on_target(source, target, plan)
+            got = (_left_on_target if plan.table.key else _left_of_copies)(source, target, plan)
         except TableProblem as exc:  # the whole table's
             problem, changes = exc, Differences()
     if given or got:
@@ -87,6 +89,23 @@ def _left_on_target(source: Session, target: Session, plan: TablePlan) -> _Left:
         for change, row in zip(some, rows):
             if key_of(row) in illegal:
                 left[change.key] = "check_constraint", "breaks a CHECK constraint of its table"
+    return left
+
+
+def _left_of_copies(source: Session, target: Session, plan: TablePlan) -> _Left:
+    """As _left_on_target(), of a table without a key, whose rows are put right by value."""
+    table = plan.table
+    rows = Rows(table, table.stored_columns)
+    space = Fingerprints(rows)
+    planned = ((change.digest,) for change in plan.changes if change.target)
+    collisions, constraints = Collisions(source, target, table, planned, space), Constraints(source, target, table)
+    left: dict[Row, tuple[str, str]] = {}
+    for some in in_batches((change for change in plan.changes if change.source), BATCH_VALUES):
+        space.digests = {change.key: change.digest for change in some}
+        illegal = constraints.breaking(rows.digest, table.name.sql, rows.equal_to(space.digests.values()))
+        left.update({change.key: BREAKS_CHECK for change in some if (change.digest,) in illegal})
+        holders = collisions.find(list(space.digests)) if collisions.keys else {}
+        left.update({some[place].key: SHARES_VALUE for place in holders})
     return left
 
 

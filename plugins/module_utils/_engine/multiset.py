@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import typing as t
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import codec, sqltext
 from .confirm import EXTRA, MISSING, Difference
@@ -139,6 +139,27 @@ class Rows:
     def _where(self, condition: str | None = None) -> str:
         given = [sqltext.bracketed(each) for each in (self.where, condition) if each]
         return f" WHERE {sqltext.conjunction(given)}" if given else ""
+
+
+@dataclass
+class Fingerprints:
+    """Rows told apart by their fingerprints, which are known of the rows of the present batch."""
+
+    rows: Rows
+    digests: t.Mapping[Row, bytes] = field(default_factory=dict)
+
+    @property
+    def read_list(self) -> str:
+        """SELECT item that gives a row's fingerprint."""
+        return self.rows.digest
+
+    def key_of(self, row: Row) -> Row:
+        """The fingerprint of a row of the batch."""
+        return (self.digests[row],)
+
+    def any_of(self, keys: t.Sequence[Row]) -> str:
+        """Condition for the rows with one of these fingerprints."""
+        return self.rows.equal_to([key[0] or b"" for key in keys])
 
 
 @dataclass(frozen=True)
