@@ -303,8 +303,17 @@ def test_no_reference_is_believed_that_was_not_seen_under_the_lock(pairs, fresh_
             result = run(pair, database, tmp_path)
         assert [table.reason for table in result.tables if table.table == "customer"] == ["foreign_key"]
         assert image(pair.a, database)["customer"] == ours["customer"]
+        pair.b.execute(["SET foreign_key_checks = 0", "UPDATE customer SET best = 99 WHERE id = 4"], database, logged=False)
+        theirs = image(pair.b, database)
+        lacking = references.Parents.lacking
+
+        def wrong(self, table, rows):
+            found = {place: [each for each in some if each.heirs] for place, some in lacking(self, table, rows).items()}
+            assert sum(map(len, found.values())) == (2 if table.name.table == "customer" else 0)
+            return found
+
         with monkeypatch.context() as patched:
-            patched.setattr(references.Parents, "lacking", lambda _self, _table, rows: {0: (), 1: ()})
+            patched.setattr(references.Parents, "lacking", wrong)
             result = run(pair, database, tmp_path)
         assert [table.reason for table in result.tables if table.table == "customer"] == ["foreign_key"]
         pair.wait()

@@ -22,36 +22,38 @@ the target see nothing, for the target changes nothing that it could log. Writin
 any instant there is all of it or nothing. (Writing unlogged, beside a statement through the shadow, would be two.)
 
 Each batch is one transaction (giving.py), in which both copies are locked, and read again before it commits: one byte other than
-intended and it is rolled back; the row in question is left alone. Foreign keys are checked by the source itself. Rows that wait
-for a parent, or for a unique value, are tried again after all others; those that wait for one another go in together.
+intended and it is rolled back; the row in question is left alone. Foreign keys are checked by the source itself. First come rows
+that wait for no other, then those that wait for a parent or a unique value, in an order that is known before (waits.py); those
+that wait for one another go in together. Who turns out to wait all the same is tried again after all others.
 """
 
 from __future__ import annotations
 
+import itertools
 import typing as t
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from .arrival import drain, wanting
-from .confirm import EXTRA, Difference
+from .confirm import Difference
 from .errors import ReplError, TableProblem
 from .giving import Bad, Giver, Portion, Sessions, Why, event_of
 from .journal import Writer
 from .outcome import Skipped, TableRepair, Told
 from .policy import Policy
-from .precedence import Circle, Need, RowId, Settled, settle
+from .precedence import Need, RowId, Settled, Wave
 from .present import key_text
-from .references import Gift, Parents
 from .schema import Table, TableName
 from .session import Row
-from .spool import Spool, gather, in_batches, row_bytes
+from .spool import Spool, in_batches, row_bytes
 from .unaltered import Unaltered
 from .waits import LACKS_PARENT, WOULD_CARRY_ON
 
 # Why rows are tried again once others have gone in.
 _MAY_PASS = frozenset({"unique_collision", "foreign_key", "side_effects", "not_as_intended"})
 
-# Transactions of rows that go in together whose rows are in memory at once.
-_PACKS_AT_ONCE = 8
+# Transactions of rows that wait for others whose rows are in memory at once.
+_UNITS_AT_ONCE = 8
 
 
 def refuse_unsafe(table: Table, target_table: Table, changes: t.Iterable[Difference]) -> None:
@@ -100,10 +102,6 @@ class Adoption:
         """Rows that are dealt with."""
         return self.adopted + len(self.skipped)
 
-    def id_of(self, job: _Job) -> RowId:
-        """Which row it is."""
-        return RowId(self.table.name, job.change.key)
-
     def result(self) -> TableRepair:
         """Sum up."""
         return TableRepair(
@@ -120,6 +118,7 @@ class Adoption:
 def adopt(
     sessions: Sessions,
     adoptions: t.Sequence[Adoption],
+    settle: t.Callable[[], Settled],
     batch_rows: int,
     journal: Writer,
     fence: t.Callable[[], None],
@@ -128,28 +127,16 @@ def adopt(
 ) -> ReplError | None:
     """Write the rows of all tables to the source; what became of them is noted in ``adoptions``.
 
-    Tables together, because a child waits for its parent. ``fence`` drains replication both ways, ``check_links`` raises
-    when a link is broken, ``go_on`` returns when the next batch of a table may begin. Returns what ended the whole run
-    before its end, if anything did. Raises nothing of the engine's.
+    Tables together, because a child waits for its parent; ``settle`` tells in which order. ``fence`` drains replication both
+    ways, ``check_links`` raises when a link is broken, ``go_on`` returns when the next batch of a table may begin. Returns
+    what ended the whole run before its end, if anything did. Raises nothing of the engine's.
     """
     giver = Giver(sessions)
     run = _Run(giver, sessions, journal, lambda: drain(fence, check_links), go_on, batch_rows)
     try:
         check_links()
         giver.prepare()
-        waiting: _AllWaiting = []
-        for adoption in adoptions:
-            ids = journal.plan(adoption.table, (each.swapped for each in adoption.changes), on_source=True)
-            waiting.append((adoption, _Waiting(map(_Job, ids, adoption.changes))))
-        before = None
-        # Again as long as it helps: a row whose parent came in the meantime goes in now.
-        while waiting and before != _number(waiting):
-            before = _number(waiting)
-            waiting = run.one_after_another(waiting)
-            if before == _number(waiting):
-                waiting = run.together(waiting)
-        for adoption, jobs in waiting:
-            adoption.skipped.add(_skipped(adoption, job) for job in jobs)
+        run.all(adoptions, settle())
         journal.flush()
     except ReplError as exc:
         giver.release()
@@ -160,21 +147,23 @@ def adopt(
 class _Job(t.NamedTuple):
     """One row that the source is to get; ``reason``, ``message``: why it was not taken so far."""
 
+    adoption: Adoption
     id: int
     change: Difference
     reason: str = ""
     message: str = ""
 
     @property
-    def lacks_parent(self) -> bool:
-        """Whether it is a new row, and only what it refers to keeps it out."""
-        return self.change.kind == EXTRA and self.reason == LACKS_PARENT[0]
+    def row(self) -> RowId:
+        """Which row it is."""
+        return RowId(self.adoption.table.name, self.change.key)
 
 
 class _Waiting:
-    """Rows to write, in bounded memory."""
+    """Rows of one table to write, in bounded memory."""
 
-    def __init__(self, jobs: t.Iterable[_Job] = ()) -> None:
+    def __init__(self, adoption: Adoption, jobs: t.Iterable[_Job] = ()) -> None:
+        self._adoption = adoption
         self._spool = Spool()
         for job in jobs:
             self.append(job)
@@ -189,23 +178,12 @@ class _Waiting:
         return len(self._spool)
 
     def __iter__(self) -> t.Iterator[_Job]:
-        return (_Job(number, Difference(*change), *why) for number, change, *why in self._spool)
-
-    def __contains__(self, other: object) -> bool:
-        return any(each == other for each in self)
-
-
-#: All tables with the rows of them that have not gone in.
-_AllWaiting = list[tuple[Adoption, "_Waiting"]]
-
-
-def _number(waiting: _AllWaiting) -> int:
-    return sum(len(jobs) for _adoption, jobs in waiting)
+        return (_Job(self._adoption, number, Difference(*change), *why) for number, change, *why in self._spool)
 
 
 @dataclass
 class _Run:
-    """One run over all tables."""
+    """One run over all tables. ``waiting``: rows that have turned out to wait, to be tried again."""
 
     giver: Giver
     sessions: Sessions
@@ -213,154 +191,169 @@ class _Run:
     drained: t.Callable[[], None]
     go_on: t.Callable[[Adoption], None]
     batch_rows: int
+    waiting: dict[TableName, _Waiting] = field(default_factory=dict)
     watched: dict[TableName, tuple[Unaltered, Unaltered]] = field(default_factory=dict)
 
-    def one_after_another(self, waiting: _AllWaiting) -> _AllWaiting:
-        """Try all rows, table by table; returns those that wait still."""
-        rest = [(adoption, self._table(adoption, jobs)) for adoption, jobs in waiting]
-        return [(adoption, jobs) for adoption, jobs in rest if jobs]
+    def all(self, adoptions: t.Sequence[Adoption], settled: Settled) -> None:
+        """Write what can be written. Raises ReplError, which ends the run."""
+        steps = {row for wave in settled.waves for row in wave.rows}
+        ids = [self.journal.plan(each.table, (change.swapped for change in each.changes), on_source=True) for each in adoptions]
+        later = [_Waiting(adoption) for adoption in adoptions]
+        for adoption, numbers, waiting in zip(adoptions, ids, later):
+            jobs = map(_Job, itertools.repeat(adoption), numbers, adoption.changes)
+            self._batches(_free(jobs, steps, settled.left, waiting) if steps or settled.left else jobs)
+        self._in_steps(settled, later)
+        self._again()
 
-    def together(self, waiting: _AllWaiting) -> _AllWaiting:
-        """Write new rows that wait for one another; returns those that wait still, with what is known of the reason now."""
-        settled = self._settle(waiting)
-        gone: set[RowId] = set()
-        why: Bad = {row: (need.reason, need.why) for row, need in settled.left.items()}
-        for packs in in_batches(_packed(settled.circles, self.batch_rows), _PACKS_AT_ONCE):
-            wanted = {row for pack in packs for circle in pack for row in circle}
-            jobs = {row: (adoption, job) for adoption, some in waiting for job in some if (row := adoption.id_of(job)) in wanted}
-            for pack in packs:
-                gone.update(self._give_circles(pack, jobs, why))
-        rest = [
-            (adoption, _Waiting(_better_told(adoption, job, why) for job in jobs if adoption.id_of(job) not in gone))
-            for adoption, jobs in waiting
-            if not adoption.stopped
-        ]
-        return [(adoption, jobs) for adoption, jobs in rest if jobs]
+    def _in_steps(self, settled: Settled, later: t.Sequence[_Waiting]) -> None:
+        """Write the rows that wait for others, in order."""
+        for units in in_batches(_units(settled.waves, self.batch_rows), _UNITS_AT_ONCE):
+            wanted = {row for unit in units for wave in unit for row in wave.rows}
+            jobs = {job.row: job for waiting in later for job in waiting if job.row in wanted}
+            for unit in units:
+                if unit[0].is_circle:
+                    self._circles([[jobs[row] for row in wave.rows] for wave in unit])
+                else:
+                    self._batches(jobs[row] for wave in unit for row in wave.rows)
 
-    def _settle(self, waiting: _AllWaiting) -> Settled:
-        """Which of the new rows that lack a parent may go in together."""
-        gifts = {
-            adoption.table.name: Gift(adoption.table, gather(job.change for job in jobs if job.lacks_parent))
-            for adoption, jobs in waiting
-        }
-        parents = Parents(self.sessions.writing, self.sessions.target, gifts)
-        needs: dict[RowId, list[Need]] = {}
-        for name, gift in gifts.items():
-            for some in in_batches(gift.changes, self.batch_rows):
-                found = parents.lacking(gift.table, [t.cast(Row, change.target) for change in some])
-                for place, wanted in found.items():
-                    row = RowId(name, some[place].key)
-                    needs[row] = [Need(candidates, *LACKS_PARENT, may_come_together=True) for candidates in wanted]
-        return settle(needs, self.batch_rows)
+    def _again(self) -> None:
+        """Try rows again that have turned out to wait, as long as it helps."""
+        before = None
+        while self.waiting and before != (number := sum(map(len, self.waiting.values()))):
+            before, waiting = number, self.waiting
+            self.waiting = {}
+            for jobs in waiting.values():
+                self._batches(jobs)
+        for jobs in self.waiting.values():
+            for job in jobs:
+                job.adoption.skipped.add([_skipped(job)])
 
-    def _give_circles(
-        self, pack: t.Sequence[Circle], jobs: t.Mapping[RowId, tuple[Adoption, _Job]], why: Bad
-    ) -> t.Iterator[RowId]:
-        """Write circles in one transaction, or one by one where some of them do not go in; returns the rows that did.
+    def _batches(self, jobs: t.Iterable[_Job]) -> None:
+        """Write rows. A problem of a table alone ends only that table."""
+        for some in in_batches((job for job in jobs if not job.adoption.stopped), self.batch_rows):
+            with self._of_tables(some):
+                self.go_on(some[0].adoption)
+                self._batch(some)
 
-        ``why``: is told of the others.
-        """
-        some: dict[TableName, tuple[Adoption, list[_Job]]] = {}
-        for circle in pack:
-            for row in circle:
-                adoption, job = jobs[row]
-                some.setdefault(row.table, (adoption, []))[1].append(job)
-        if any(adoption.stopped for adoption, _jobs in some.values()):
+    def _circles(self, circles: t.Sequence[list[_Job]]) -> None:
+        """Write circles in one transaction, or in several where some of them do not go in."""
+        jobs = [job for circle in circles for job in circle]
+        if any(job.adoption.stopped for job in jobs):
+            circles = [circle for circle in circles if not any(job.adoption.stopped for job in circle)]
+            jobs = [job for circle in circles for job in circle]
+        if not jobs:
             return
+        bad: Bad = {}
+        with self._of_tables(jobs):
+            self.go_on(jobs[0].adoption)
+            bad = self.giver.give(self._portions(jobs), circle=True)
+            if not bad:
+                self._account(jobs)
+        if bad and len(circles) > 1:
+            middle = len(circles) // 2
+            self._circles(circles[:middle])
+            self._circles(circles[middle:])
+        elif bad:
+            for job in jobs:
+                self._put_off(job, bad.get(job.row, LACKS_PARENT))
+
+    @contextmanager
+    def _of_tables(self, jobs: t.Sequence[_Job]) -> t.Iterator[None]:
+        """A problem of a table ends the tables of these rows, and nothing else."""
         try:
-            self.go_on(next(iter(some.values()))[0])
-            bad = self.giver.give([self._portion(*each) for each in some.values()], circle=True)
+            yield
         except TableProblem as exc:
             self.giver.release()
-            for adoption, _jobs in some.values():
-                adoption.stopped = exc
-            return
-        if not bad:
-            for each in some.values():
-                self._account(*each)
-            yield from (row for circle in pack for row in circle)
-        elif len(pack) > 1:
-            for circle in pack:
-                yield from self._give_circles([circle], jobs, why)
-        else:
-            why.update(bad)
+            for job in jobs:
+                job.adoption.stopped = exc
 
-    def _table(self, adoption: Adoption, jobs: t.Iterable[_Job]) -> _Waiting:
-        """Write rows of one table; returns those to try again. A problem of the table alone ends only it."""
-        waiting = _Waiting()
-        try:
-            for some in in_batches(jobs, self.batch_rows):
-                self.go_on(adoption)
-                self._batch(adoption, some, waiting)
-        except TableProblem as exc:
-            self.giver.release()
-            adoption.stopped = exc
-            return _Waiting()
-        return waiting
+    def _portions(self, jobs: t.Sequence[_Job]) -> list[Portion]:
+        """The rows, in their order, by table."""
+        found = []
+        for name, some in itertools.groupby(jobs, key=lambda job: job.adoption.table.name):
+            these = list(some)
+            adoption = these[0].adoption
+            if name not in self.watched:
+                self.watched[name] = self.giver.watch(adoption.table, adoption.changes)
+            found.append(Portion(adoption.table, [job.change for job in these], adoption.policy, self.watched[name]))
+        return found
 
-    def _portion(self, adoption: Adoption, jobs: t.Sequence[_Job]) -> Portion:
-        name = adoption.table.name
-        if name not in self.watched:
-            self.watched[name] = self.giver.watch(adoption.table, adoption.changes)
-        return Portion(adoption.table, [job.change for job in jobs], adoption.policy, self.watched[name])
-
-    def _batch(self, adoption: Adoption, batch: list[_Job], waiting: _Waiting) -> None:
+    def _batch(self, batch: list[_Job]) -> None:
         """Write a batch, without the rows that turn out not to go in; verify it."""
         done: list[_Job] = []
         parts = [batch]
         while parts:
             part = parts.pop()
-            found = self.giver.give([self._portion(adoption, part)])
-            bad = {row.key: why for row, why in found.items()}
+            bad = self.giver.give(self._portions(part))
             if not bad:
                 done += part
                 continue
             if len(bad) == len(part) > 1 and all(code == WOULD_CARRY_ON[0] for code, _words in bad.values()):
                 # Some row of them: find out which.
                 middle = len(part) // 2
-                parts += [part[:middle], part[middle:]]
+                parts += [part[middle:], part[:middle]]
                 continue
             for job in part:
-                if job.change.key in bad:
-                    self._put_off(adoption, job, bad[job.change.key], waiting)
-            rest = [job for job in part if job.change.key not in bad]
+                if job.row in bad:
+                    self._put_off(job, bad[job.row])
+            rest = [job for job in part if job.row not in bad]
             parts += [rest] if rest else []
         if done:
-            self._account(adoption, done)
+            self._account(done)
 
-    def _put_off(self, adoption: Adoption, job: _Job, why: Why, waiting: _Waiting) -> None:
-        job = _Job(job.id, job.change, *why)
-        if job.reason in _MAY_PASS:
-            waiting.append(job)
+    def _put_off(self, job: _Job, why: Why) -> None:
+        reason, message = why
+        job = job._replace(reason=reason, message=message)
+        if reason in _MAY_PASS:
+            self.waiting.setdefault(job.row.table, _Waiting(job.adoption)).append(job)
         else:
-            adoption.skipped.add([_skipped(adoption, job)])
+            job.adoption.skipped.add([_skipped(job)])
 
-    def _account(self, adoption: Adoption, done: t.Sequence[_Job]) -> None:
+    def _account(self, done: t.Sequence[_Job]) -> None:
         """Note what was committed, drain replication and compare both copies."""
-        adoption.adopted += len(done)
-        ids = dict(zip(self._portion(adoption, done).new_keys, (job.id for job in done)))
-        self.journal.committed(ids.values())
-        wrong = wanting(self.sessions.writing, self.sessions.target, adoption.table, list(ids), self.drained)
-        adoption.unverified.add(wrong)
-        self.journal.verified([ids[key] for key in ids.keys() - set(wrong)])
+        by_table: dict[TableName, list[_Job]] = {}
+        for job in done:
+            by_table.setdefault(job.row.table, []).append(job)
+        ids = {}
+        for name, jobs in by_table.items():
+            jobs[0].adoption.adopted += len(jobs)
+            (portion,) = self._portions(jobs)
+            ids[name] = dict(zip(portion.new_keys, (job.id for job in jobs)))
+        self.journal.committed([number for some in ids.values() for number in some.values()])
+        for name, jobs in by_table.items():
+            adoption, arrived = jobs[0].adoption, ids[name]
+            wrong = wanting(self.sessions.writing, self.sessions.target, adoption.table, list(arrived), self.drained)
+            adoption.unverified.add(wrong)
+            self.journal.verified([arrived[key] for key in arrived.keys() - set(wrong)])
 
 
-def _packed(circles: t.Iterable[Circle], most: int) -> t.Iterator[list[Circle]]:
-    """As many circles together as have no more rows than that."""
-    pack: list[Circle] = []
-    for circle in circles:
-        if pack and sum(map(len, pack)) + len(circle) > most:
-            yield pack
-            pack = []
-        pack.append(circle)
-    if pack:
-        yield pack
+def _free(jobs: t.Iterable[_Job], steps: t.Container[RowId], left: t.Mapping[RowId, Need], later: _Waiting) -> t.Iterator[_Job]:
+    """The rows that wait for none; those that go in ``later`` are kept, those that are left are noted."""
+    for job in jobs:
+        if job.row in left:
+            job.adoption.skipped.add([_skipped(job._replace(reason=left[job.row].reason, message=left[job.row].why))])
+        elif job.row in steps:
+            later.append(job)
+        else:
+            yield job
 
 
-def _better_told(adoption: Adoption, job: _Job, why: Bad) -> _Job:
-    reason, message = why.get(adoption.id_of(job), (job.reason, job.message))
-    return job._replace(reason=reason, message=message)
+def _units(waves: t.Iterable[Wave], most: int) -> t.Iterator[list[Wave]]:
+    """What goes in with one transaction each, of no more rows than that: circles, or rows of several waves one after another."""
+    unit: list[Wave] = []
+    size = 0
+    for wave in waves:
+        rows = sorted(wave.rows, key=lambda row: str(row.table))
+        pieces = [wave] if wave.is_circle else [Wave(tuple(some)) for some in in_batches(rows, most)]
+        for piece in pieces:
+            if unit and (size + len(piece.rows) > most or unit[0].is_circle != piece.is_circle):
+                yield unit
+                unit, size = [], 0
+            unit.append(piece)
+            size += len(piece.rows)
+    if unit:
+        yield unit
 
 
-def _skipped(adoption: Adoption, job: _Job) -> Skipped:
-    return Skipped(job.change.key, job.reason, f"{key_text(adoption.table, job.change.key)} {job.message}.")
+def _skipped(job: _Job) -> Skipped:
+    return Skipped(job.change.key, job.reason, f"{key_text(job.adoption.table, job.change.key)} {job.message}.")

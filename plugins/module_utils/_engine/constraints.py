@@ -46,23 +46,27 @@ class Constraints:
 
     def breaking(self, items: str, rows: str, condition: str) -> frozenset[Row]:
         """``items`` of those of the source's rows under a condition that break a constraint. Raises ServerError."""
-        return _breaking(self._source, self._clauses, items, rows, f"({condition})", self._source.dialect.share_lock)
+        clauses = self._clauses if self._source.dialect.is_mariadb else ()  # MySQL cannot hold such rows
+        return _breaking(self._source, clauses, items, rows, f"({condition})", self._source.dialect.share_lock)
 
 
 def breaking_on_source(source: Session, target: Session, table: Table, keys: t.Sequence[Row]) -> frozenset[Row]:
     """The exact keys of the target's rows that break a constraint of the source's. Raises ServerError."""
     space = KeySpace(table, t.cast(Key, table.key))
     clauses = read_clauses(source, table.name)
+    if not source.dialect.is_mariadb:  # there a row cannot break what is enforced
+        theirs = read_clauses(target, table.name)
+        clauses = [clause for clause in clauses if clause not in theirs]
     return _breaking(target, clauses, space.read_list, space.rows_in_order, f"({space.any_of(keys)})")
 
 
 def _breaking(
     session: Session, clauses: t.Sequence[str], items: str, rows: str, condition: str, lock: str = ""
 ) -> frozenset[Row]:
-    """``items`` of the rows that break one of the clauses. MySQL cannot hold such rows."""
-    if not clauses or not session.dialect.is_mariadb:
+    """``items`` of the rows that break one of the clauses."""
+    if not clauses:
         return frozenset()
-    holds = sqltext.conjunction(f"({clause})" for clause in clauses)
+    holds = sqltext.conjunction(f"({sqltext.runnable(clause)})" for clause in clauses)
     return frozenset(session.rows(f"SELECT {items} FROM {rows} WHERE {condition} AND NOT ({holds}) {lock}"))
 
 

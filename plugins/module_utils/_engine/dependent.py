@@ -36,11 +36,13 @@ _OF_DATES = frozenset(
         *("week", "weekofyear", "yearweek", "day", "dayofmonth", "dayofweek", "dayofyear", "weekday", "dayname", "monthname"),
     }
 )
-# Of a sql_mode, what decides over values that are read.
+# Of a sql_mode, what decides over values that are read. Not NO_ZERO_DATE: zeros are mostly there because somebody wrote without.
 _OF_VALUES = frozenset(
     {
-        *("ALLOW_INVALID_DATES", "NO_ZERO_DATE", "NO_ZERO_IN_DATE"),
-        *("TIME_TRUNCATE_FRACTIONAL", "TIME_ROUND_FRACTIONAL", "PAD_CHAR_TO_FULL_LENGTH"),
+        "ALLOW_INVALID_DATES",
+        "TIME_TRUNCATE_FRACTIONAL",
+        "TIME_ROUND_FRACTIONAL",
+        "PAD_CHAR_TO_FULL_LENGTH",
     }
 )
 _ROWS_AT_ONCE = 500

@@ -21,13 +21,12 @@ from .errors import TableProblem
 from .keyspace import KeySpace
 from .multiset import Fingerprints, Rows
 from .plan import TablePlan
-from .precedence import settle
 from .present import key_text
 from .references import Gift
 from .schema import Key, TableName
 from .session import Row, Session
 from .spool import Differences, gather, in_batches
-from .waits import Waits
+from .waits import settle_gifts
 
 _ROWS_AT_ONCE = 500
 
@@ -113,8 +112,8 @@ def _left_on_source(
     source: Session, target: Session, plans: t.Sequence[TablePlan], batch_rows: int
 ) -> t.Mapping[TableName, _Left]:
     """Those that wait in vain: for a parent, or for another row of the source to go."""
-    gifts = {plan.table.name: Gift(plan.table, plan.adopted) for plan in plans if plan.adopted}
+    gifts = [Gift(plan.table, plan.adopted) for plan in plans if plan.adopted]
     left: dict[TableName, dict[Row, tuple[str, str]]] = defaultdict(dict)
-    for row, need in settle(Waits(source, target, gifts).all(), batch_rows).left.items():
+    for row, need in settle_gifts(source, target, gifts, batch_rows).left.items():
         left[row.table][row.key] = need.reason, need.why
     return left

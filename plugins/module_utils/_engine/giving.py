@@ -189,12 +189,13 @@ class Giver:
         told = next((_TOLD[number] for number in numbers if number in _TOLD), None)
         if told:
             return told
-        # MariaDB does not tell what keeps UPDATE IGNORE from its row: a unique value, or rows that refer to the old values.
-        if Collisions(self._source, self._source, table, (), takes_rows_away=False).find([t.cast(Row, change.target)]):
+        # MariaDB does not tell what keeps UPDATE IGNORE from its row.
+        row = t.cast(Row, change.target)
+        if Collisions(self._sessions.target, self._source, table, (), takes_rows_away=False).find([row]):
             return SHARES_VALUE
-        if change.source and has_children(self._source, table, change.source, t.cast(Row, change.target)):
+        if change.source and has_children(self._source, table, change.source, row):
             return HAS_CHILDREN
-        return _OTHERWISE
+        return LACKS_PARENT if orphans(self._source, table, [row]) else _OTHERWISE
 
     def _not_as_intended(self, portions: t.Sequence[Portion]) -> Bad:
         bad: Bad = {}
@@ -208,7 +209,8 @@ class Giver:
     def _orphans(self, portions: t.Sequence[Portion]) -> Bad:
         """All rows of the circle, where one of them lacks a parent."""
         for portion in portions:
-            if orphans(self._source, portion.table, [t.cast(Row, change.target) for change in portion.changes]):
+            rows = [t.cast(Row, change.target) for change in portion.changes]
+            if orphans(self._source, portion.table, rows, self._source.dialect.share_lock):
                 return {row: LACKS_PARENT for each in portions for row in each.ids}
         return {}
 

@@ -25,32 +25,36 @@ class Need(t.NamedTuple):
     """What a row waits for: that any one of ``rows`` has gone in. None of them: it waits in vain.
 
     ``reason``, ``why``: code and words, should nothing come of it. ``may_come_together``: it suffices that the other one goes
-    in at the same instant.
+    in at the same instant. ``unless_left``: it suffices too that one of these turns out not to go in, ever.
     """
 
-    rows: frozenset[RowId]
+    rows: tuple[RowId, ...]
     reason: str
     why: str
     may_come_together: bool = False
+    unless_left: tuple[RowId, ...] = ()
 
-
-#: Rows that go in together.
-Circle = tuple[RowId, ...]
 
 #: Rows that wait, with all that each waits for. A row that is named in a need and does not wait itself goes in by itself.
 Waiting = t.Mapping[RowId, t.Sequence[Need]]
-
 
 # Of rows that refer to one another.
 _TOO_MANY = "waits, as others for it, for more rows than go in together (batch_rows)"
 
 
 @dataclass(frozen=True)
-class Settled:
-    """``circles``: rows that go in together, each circle after those before it; ``left``: rows that never will, with the first
-    need that is not met."""
+class Wave:
+    """Rows that may go in once all earlier waves have, in any order; those of a circle at the same instant."""
 
-    circles: tuple[Circle, ...]
+    rows: tuple[RowId, ...]
+    is_circle: bool = False
+
+
+@dataclass(frozen=True)
+class Settled:
+    """``waves``: in which order rows go in that wait; ``left``: rows that never will, with the first need that is not met."""
+
+    waves: tuple[Wave, ...]
     left: t.Mapping[RowId, Need]
 
 
@@ -58,14 +62,12 @@ def settle(waiting: Waiting, most: int) -> Settled:
     """Let in whatever can go in. ``most``: rows of a circle; larger ones are left."""
     room = _WaitingRoom(waiting)
     room.let_in(waiting)
-    circles: list[Circle] = []
-    while some := room.circles(most):
-        circles += some
-        for circle in some:
+    while (circles := room.circles(most)) or room.excuse():
+        for circle in circles:
             room.enter(circle)
-    left = {row: next(room.unmet(row)) for row in waiting if row in room.rows}
+    left = {row: next(room.unmet(row), waiting[row][0]) for row in waiting if row in room.rows}
     left.update({row: left[row]._replace(why=_TOO_MANY) for row in room.closed()})
-    return Settled(tuple(circles), left)
+    return Settled(tuple(room.waves), left)
 
 
 class _WaitingRoom:
@@ -75,32 +77,46 @@ class _WaitingRoom:
         self._needs = waiting
         #: Those that wait still.
         self.rows = set(waiting)
+        #: Those that have gone in.
+        self.waves: list[Wave] = []
         self._awaited_by: dict[RowId, list[RowId]] = defaultdict(list)
         for row, needs in waiting.items():
             for need in needs:
                 for other in need.rows:
                     self._awaited_by[other].append(row)
+        #: Those that others rely on never to go in.
+        self._stuck: set[RowId] = set()
 
     def unmet(self, row: RowId) -> t.Iterator[Need]:
         """What the row still waits for."""
-        return (need for need in self._needs[row] if need.rows <= self.rows)
+        return (need for need in self._needs[row] if self.rows.issuperset(need.rows) and self._stuck.isdisjoint(need.unless_left))
 
     def let_in(self, rows: t.Iterable[RowId]) -> None:
         """Let in those of these rows that need not wait any more, and all that waited for no others."""
-        asked = list(rows)
-        while asked:
-            row = asked.pop()
-            if row in self.rows and not any(self.unmet(row)):
-                self.rows.remove(row)
-                asked += self._awaited_by[row]
+        asked = rows
+        while ready := [row for row in dict.fromkeys(asked) if self._may_enter(row)]:
+            self.rows.difference_update(ready)
+            self.waves.append(Wave(tuple(ready)))
+            asked = [other for row in ready for other in self._awaited_by.get(row, ())]
 
-    def enter(self, circle: t.Iterable[RowId]) -> None:
+    def _may_enter(self, row: RowId) -> bool:
+        return row in self.rows and row not in self._stuck and not any(self.unmet(row))
+
+    def excuse(self) -> bool:
+        """Where nobody can go in any more: those that are left never will, and others may rely on it. Whether any do."""
+        relied_on = {each for row in self.rows for need in self.unmet(row) for each in need.unless_left} & self.rows
+        self._stuck |= relied_on
+        if relied_on:
+            self.let_in(self._needs)
+        return bool(relied_on)
+
+    def enter(self, circle: t.Sequence[RowId]) -> None:
         """Let these in, whatever they wait for, and all that waited for no others."""
         self.rows.difference_update(circle)
-        for row in circle:
-            self.let_in(self._awaited_by[row])
+        self.waves.append(Wave(tuple(circle), is_circle=True))
+        self.let_in(other for row in circle for other in self._awaited_by.get(row, ()))
 
-    def circles(self, most: int) -> list[Circle]:
+    def circles(self, most: int) -> list[list[RowId]]:
         """Groups of rows that wait for nothing but one another, or for an earlier group."""
         others = self.closed()
         seen: dict[RowId, RowId] = {}
@@ -114,13 +130,13 @@ class _WaitingRoom:
             # The walk has come back to itself: in whatever group of the kind it is, it leads round a circle there.
             group = _reached(others, row, most, taken) if seen[row] == start else []
             taken.update(group)
-            found += [tuple(group)] if group else []
+            found += [group] if group else []
         return found
 
     def closed(self) -> dict[RowId, list[RowId]]:
         """Rows with others that they may go in together with, as long as each has all it waits for among these rows."""
         others: dict[RowId, list[RowId]] = {}
-        inside = {row for row in self.rows if all(need.may_come_together for need in self.unmet(row))}
+        inside = {row for row in self.rows - self._stuck if all(need.may_come_together for need in self.unmet(row))}
         asked = list(inside)
         while asked:
             row = asked.pop()

@@ -22,10 +22,12 @@ from ..plan import TablePlan
 from ..policy import policy_of
 from ..progress import REPAIR
 from ..recipes import BY_ROWS, ROW
+from ..references import Gift
 from ..repair import repair_table
 from ..report import Changes
 from ..schema import Table, TableName
 from ..throttle import Throttle, watch
+from ..waits import settle_gifts
 from .by_rows import ByRows
 from .shared import Lenient, Run, journal_header, useless_if_this_fails
 
@@ -110,10 +112,13 @@ class _Work:
         adoptions = [adopt.Adoption(plan.table, plan.adopted, policy_of(run.repair)) for plan in plans if plan.adopted]
         if not adoptions:
             return {}
+        gifts = [Gift(each.table, each.changes) for each in adoptions]
+        settle = partial(settle_gifts, run.connections.source, run.connections.target, gifts, run.repair.batch_rows)
         with run.connections.new_source() as writing, run.connections.new_target() as target_lock:
             sessions = Sessions(writing, target_lock, run.connections.target)
             rows = run.repair.batch_rows
-            self.ended = adopt.adopt(sessions, adoptions, rows, self.writer, run.fence, run.check_links, self._given)
+            links = (run.fence, run.check_links)
+            self.ended = adopt.adopt(sessions, adoptions, settle, rows, self.writer, *links, self._given)
         results = {adoption.table.name: adoption.result() for adoption in adoptions}
         if self.ended:
             # The first whose rows are not all accounted for; else it broke at the very end.

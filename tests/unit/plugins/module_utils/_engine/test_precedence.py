@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.precedence import Need, RowId, settle
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.precedence import Need, RowId, Wave, settle
 from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.schema import TableName
 
 
@@ -21,49 +21,46 @@ def row(number):
     return RowId(TableName("d", f"t{number % 2}"), (b"%06d" % number,))
 
 
-def need(*numbers, together=True):
-    return Need(frozenset(map(row, numbers)), "foreign_key", "waits in vain", together)
+def need(*numbers, together=True, unless_left=()):
+    return Need(tuple(map(row, numbers)), "foreign_key", "waits in vain", together, tuple(map(row, unless_left)))
 
 
+NUMBERS = st.sets(st.integers(0, 7), max_size=3)
 NEEDS = st.builds(
-    lambda numbers, together: need(*numbers, together=together), st.sets(st.integers(0, 7), max_size=3), st.booleans()
+    lambda numbers, together, unless: need(*numbers, together=together, unless_left=unless),
+    NUMBERS,
+    st.booleans(),
+    st.just(()) | st.sets(st.integers(0, 6), max_size=1),
 )
 WAITING = st.dictionaries(st.integers(0, 6).map(row), st.lists(NEEDS, min_size=1, max_size=3), max_size=7)
 
 
-def is_met(each, out):
-    return not each.rows <= out
+def is_met(each, out, left=frozenset()):
+    return not out.issuperset(each.rows) or bool(left & set(each.unless_left))
 
 
-def may_enter(waiting, out, group):
-    """Whether these rows may go in at the same instant while those are out."""
-    needs = (each for one in group for each in waiting[one])
-    return all(is_met(each, out) or (each.may_come_together and each.rows & group) for each in needs)
+def may_enter(waiting, out, group, left=frozenset()):
+    """Whether these rows may go in at the same instant while those are out. ``left``: of these, who never goes in."""
+    needs = [each for one in group for each in waiting[one]]
+    return all(is_met(each, out, left) or (each.may_come_together and group & set(each.rows)) for each in needs)
 
 
 @given(WAITING)
 def test_everyone_that_can_goes_in_and_nobody_else(waiting):
     settled = settle(waiting, most=7)
-    # Replay: whatever waits for none, then one circle after the other.
+    left = frozenset(settled.left)
     out = set(waiting)
-
-    def let_in():
-        while free := {one for one in out if all(is_met(each, out) for each in waiting[one])}:
-            out.difference_update(free)
-
-    let_in()
-    for circle in settled.circles:
-        group = frozenset(circle)
-        let_in()
-        if group <= out:  # else what it waited for came with an earlier one
-            assert may_enter(waiting, frozenset(out), group)
-        out -= group
-        let_in()
-    assert out == set(settled.left)
-    # No group of those that are left could go in.
+    for wave in settled.waves:
+        assert out.issuperset(wave.rows)
+        for group in [wave.rows] if wave.is_circle else [[one] for one in wave.rows]:
+            assert may_enter(waiting, frozenset(out), frozenset(group), left)
+        out.difference_update(wave.rows)
+    assert out == left
+    # Of those that are left nobody could go in, unless another one relies on it.
+    relied_on = {each for needs in waiting.values() for some in needs for each in some.unless_left}
     for size in range(1, len(out) + 1):
-        for some in itertools.combinations(out, size):
-            assert not may_enter(waiting, frozenset(out), frozenset(some))
+        for some in map(frozenset, itertools.combinations(out, size)):
+            assert some & relied_on or not may_enter(waiting, frozenset(out), some, frozenset(relied_on) & left)
     for one, unmet in settled.left.items():
         assert unmet in waiting[one]
 
@@ -72,7 +69,17 @@ def test_the_order_in_which_rows_come_does_not_matter():
     waiting = {row(1): [need(2)], row(2): [need(3)], row(3): [need(1), need(9)], row(4): [need(3, together=False)]}
     backwards = dict(reversed(waiting.items()))
     assert settle(waiting, 9) == settle(backwards, 9)
-    assert settle(waiting, 9).circles == ((row(2), row(1), row(3)),)
+    assert settle(waiting, 9).waves == (Wave((row(2), row(1), row(3)), is_circle=True), Wave((row(4),)))
+
+
+def test_one_that_relies_on_another_goes_in_last_and_only_if_that_one_stays():
+    follows = {row(1): [need(9, unless_left=[2])], row(9): [need(2)], row(2): [need(3)], row(3): [need(8)]}
+    assert settle(follows, 9).waves == (Wave((row(3),)), Wave((row(2),)), Wave((row(9),)), Wave((row(1),)))
+    stays = {**follows, row(3): [need()]}
+    assert settle(stays, 9).waves == (Wave((row(1),)),)
+    assert set(settle(stays, 9).left) == {row(2), row(3), row(9)}
+    # Nor does it go in later, though what kept it has gone: it is relied on.
+    assert set(settle({row(1): [need(unless_left=[2])], row(2): [need(1)]}, 9).left) == {row(2)}
 
 
 @pytest.mark.parametrize(("most", "left"), [(3, 0), (2, 4)])
@@ -80,7 +87,7 @@ def test_a_circle_that_is_too_large_is_left_and_it_is_said_why(most, left):
     waiting = {row(1): [need(2)], row(2): [need(3)], row(3): [need(1)], row(4): [need(3)], row(5): [need(6)], row(6): [need(5)]}
     settled = settle(waiting, most)
     assert len(settled.left) == left
-    assert (row(6), row(5)) in settled.circles
+    assert Wave((row(6), row(5)), is_circle=True) in settled.waves
     assert all("batch_rows" in each.why for each in settled.left.values())
 
 
