@@ -720,3 +720,26 @@ def test_an_undo_of_many_rows_takes_little_memory(pairs, tmp_path, flavor):
         assert len(image(pair.a, DATABASE)["t"]) == len(image(pair.b, DATABASE)["t"]) == 1000
     finally:
         lost.drop(pair)
+
+
+@pytest.mark.parametrize("key", ["PRIMARY KEY", "NULL"])
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_unique_value_that_a_row_of_the_target_alone_has(pairs, fresh_database, tmp_path, flavor, key):
+    """The source takes the old row back; the target would stop (1062) at what the source has logged."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        create = [f"CREATE TABLE t (id int {key}, u int NULL UNIQUE)", "INSERT INTO t VALUES (1, 1), (2, 2), (3, NULL)"]
+        drift = ["UPDATE t SET u = 7 WHERE id = 1", "UPDATE t SET u = 8 WHERE id = 2"]
+        old, _new, path = repaired(pair, database, tmp_path, create, drift)
+        pair.b.execute("INSERT INTO t VALUES (9, 7)", database=database, logged=False)
+        done = undo.run(servers(pair), path, undo_dir=str(tmp_path), max_deletes=9)
+        assert reasons(done) == {"unique_collision": 1}
+        pair.wait()
+        assert pair.links_healthy()
+        assert set(image(pair.b, database)["t"]) - set(image(pair.a, database)["t"]) == {(b"9", b"7")}
+        assert (b"2", b"8") in image(pair.a, database)["t"]
+        # Once that row is gone, the rest is put back too.
+        pair.b.execute("DELETE FROM t WHERE id = 9", database=database, logged=False)
+        done = undo.run(servers(pair), path, undo_dir=str(tmp_path), max_deletes=9)
+        assert (done.verified, done.refused) == (True, ())
+        assert both(pair, database) == old

@@ -98,7 +98,8 @@ class Giver:
 
     def prepare(self) -> None:
         """Give the sessions their settings. Raises ServerError."""
-        self._source.execute("SET SESSION binlog_format = 'STATEMENT'")
+        # A warning tells why a statement with IGNORE has passed its row over.
+        self._source.execute("SET SESSION binlog_format = 'STATEMENT', SESSION max_error_count = 64")
         rewrite.be_logged(self._source)
         for session in (self._source, self._target):
             session.execute(f"SET SESSION innodb_lock_wait_timeout = {locks.WAIT}")

@@ -26,7 +26,7 @@ from .confirm import DIFFERENT, Difference, read_rows
 from .errors import AccessDenied, LockConflict, LostConnection, Refusal, ReplError, ServerError, TableProblem
 from .keyspace import KeySpace
 from .modified import miscounted_by, only_miscounted, records_of_update, rows_modified
-from .multiset import Rows
+from .multiset import Fingerprints, Rows
 from .returns import Way, choose_format
 from .schema import Key, Table
 from .session import Row, Session
@@ -99,9 +99,12 @@ def in_transactions(session: Session, target: Session, what: Return) -> PutBack:
     packet = rewrite.largest_packet(session, target)
     table = what.plan.table
     if table.key is None:
-        return _Copies(session, packet, what, Rows(table, table.stored_columns))
-    # Whoever holds a unique value is asked for: it may be a row that goes first.
-    collisions = Collisions(session, session, table, (), takes_rows_away=False)
+        rows = Rows(table, table.stored_columns)
+        space = Fingerprints(rows)
+        return _Copies(session, packet, what, space, Collisions(session, target, table, (), space, takes_rows_away=False))
+    # Whoever holds a unique value is asked for: it may be a row that goes first. On the target too: there it may be a row that
+    # the source does not have, and replication would stop.
+    collisions = tuple(Collisions(session, server, table, (), takes_rows_away=False) for server in (session, target))
     return _Rows(session, packet, what, collisions)
 
 
@@ -204,7 +207,7 @@ class _Rows:
     session: Session
     packet: int
     what: Return
-    collisions: Collisions
+    collisions: tuple[Collisions, ...]
 
     @property
     def table(self) -> Table:
@@ -234,7 +237,10 @@ class _Rows:
     def _blocked(self, batch: t.Sequence[Difference]) -> set[Row]:
         """The keys of rows whose unique values others hold that do not go in the same batch."""
         new = [change for change in batch if change.source]
-        holders = self.collisions.find([t.cast(Row, change.source) for change in new])
+        holders: dict[int, set[Row]] = {}
+        for collisions in self.collisions:
+            for place, keys in collisions.find([t.cast(Row, change.source) for change in new]).items():
+                holders.setdefault(place, set()).update(keys)
         if not holders:
             return set()
         key_of = KeySpace(self.table, t.cast(Key, self.table.key)).key_of
@@ -289,8 +295,13 @@ class _Copies:
     session: Session
     packet: int
     what: Return
-    rows: Rows
+    space: Fingerprints
+    on_target: Collisions
     rights: str = "INSERT, DELETE"
+
+    @property
+    def rows(self) -> Rows:
+        return self.space.rows
 
     def transaction(self, batch: t.Sequence[Difference]) -> Written:
         table = self.rows.table
@@ -300,7 +311,9 @@ class _Copies:
         with _open(self.session):
             ours = self.rows.count(self.session, [change.digest for change in batch], "FOR UPDATE")
             see_that_it_is_unaltered(self.session, self.what)
-            good = [change for change in batch if ours.get(change.digest, 0) == change.target_copies]
+            there = [change for change in batch if ours.get(change.digest, 0) == change.target_copies]
+            blocked = self._blocked(there)
+            good = [change for change in there if change.digest not in blocked]
             changed = [change for change in batch if ours.get(change.digest, 0) != change.target_copies]
             gone = [change.digest for change in good if change.target_copies]
             back = [change.key for change in good for _copy in range(change.source_copies)]
@@ -315,7 +328,19 @@ class _Copies:
             if good:
                 see_that_nothing_else_changes(self.session, self.what, written)
             self.session.commit()
-        return Written(good, [(change, *CHANGED) for change in changed])
+        return Written(
+            good,
+            [(change, *CHANGED) for change in changed],
+            {change.key: (change, *TAKEN) for change in there if change.digest in blocked},
+        )
+
+    def _blocked(self, batch: t.Sequence[Difference]) -> set[bytes]:
+        """The fingerprints of rows whose unique values rows of the target hold that do not go in the same batch."""
+        new = [change for change in batch if change.source_copies] if self.on_target.keys else []
+        self.space.digests = {change.key: change.digest for change in new}
+        going = {(change.digest,) for change in batch if change.target_copies}
+        holders = self.on_target.find([change.key for change in new])
+        return {new[place].digest for place, keys in holders.items() if not going.issuperset(keys)}
 
     def wanting(self, target: Session, done: t.Sequence[Difference], drained: t.Callable[[], None]) -> list[Row]:
         keys = {change.digest: change.key for change in done}

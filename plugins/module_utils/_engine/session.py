@@ -73,8 +73,6 @@ _SETTINGS = {
     # DEFAULT would be what the server has been set to: a short read, which must never pass for the end of the data.
     "sql_select_limit": "18446744073709551615",
     "group_concat_max_len": "1073741824",
-    # A warning tells why a statement with IGNORE has passed its row over.
-    "max_error_count": "64",
     # Clauses of CHECK constraints are shown as it says; they are compared, and used as SQL.
     "sql_quote_show_create": "1",
     "sql_big_selects": "1",
