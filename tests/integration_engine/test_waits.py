@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from integration_engine.support import image
+from integration_engine.support import image, servers
 from integration_engine.test_circles import ADOPT, FLAVORS, MERGE, run, split, told_and_done
 
-from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import giving, options, report
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine import giving, journal, options, report, waits
+from ansible_collections.comaster.mysql_repl.plugins.module_utils._engine.operations import undo
 
 
 @dataclass(frozen=True)
@@ -177,3 +178,33 @@ def test_one_that_somebody_changes_meanwhile_does_not_keep_the_others_out(pairs,
         assert {row[0] for row in image(pair.b, database)["t"]} - {row[0] for row in image(pair.a, database)["t"]} == {b"7", b"8"}
         # Halved, and halved again, until it stands alone.
         assert len(transactions) < 20
+
+
+@pytest.mark.parametrize("flavor", FLAVORS[:2])
+def test_what_was_committed_of_a_batch_is_told_whatever_becomes_of_the_rest(pairs, fresh_database, tmp_path, flavor, monkeypatch):
+    """A batch goes in two parts, and somebody alters the table between them."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        table = "CREATE TABLE t (id int PRIMARY KEY, v int)"
+        ours, _theirs = split(pair, database, [table], [], [], ["INSERT INTO t VALUES (1, 1), (2, 2), (3, 3), (4, 4)"])
+        give, calls = giving.Giver.give, []
+
+        def parted(self, portions, circle=False):
+            calls.append(len(portions[0].changes))
+            if len(calls) == 1:
+                return dict.fromkeys(portions[0].ids, waits.WOULD_CARRY_ON)
+            if len(calls) == 3:
+                pair.a.execute("ALTER TABLE t COMMENT = 'new'", database=database)
+            return give(self, portions, circle)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(giving.Giver, "give", parted)
+            result = run(pair, database, tmp_path)
+        assert calls == [4, 2, 2]
+        assert [each.reason for each in result.tables] == ["stale_plan"]
+        assert result.changes.adopted == 2
+        pair.wait()
+        assert len(image(pair.a, database)["t"]) == 2
+        assert sum(entry.committed for entry in journal.read(result.undo_file).entries()) == 2
+        assert undo.run(servers(pair), result.undo_file, undo_dir=str(tmp_path), max_deletes=9).changes.deleted == 2
+        assert image(pair.a, database) == ours

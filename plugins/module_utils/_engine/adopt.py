@@ -226,7 +226,8 @@ class _Run:
                 self._batches(jobs)
         for jobs in self.waiting.values():
             for job in jobs:
-                job.adoption.skipped.add([_skipped(job)])
+                if not job.adoption.stopped:
+                    job.adoption.skipped.add([_skipped(job)])
 
     def _batches(self, jobs: t.Iterable[_Job]) -> None:
         """Write rows. A problem of a table alone ends only that table."""
@@ -279,8 +280,15 @@ class _Run:
         return found
 
     def _batch(self, batch: list[_Job]) -> None:
-        """Write a batch, without the rows that turn out not to go in; verify it."""
+        """Write a batch, without the rows that turn out not to go in; verify it. What was committed is told in any case."""
         done: list[_Job] = []
+        try:
+            self._give(batch, done)
+        finally:
+            if done:
+                self._account(done)
+
+    def _give(self, batch: list[_Job], done: list[_Job]) -> None:
         parts = [batch]
         while parts:
             part = parts.pop()
@@ -298,8 +306,6 @@ class _Run:
                     self._put_off(job, bad[job.row])
             rest = [job for job in part if job.row not in bad]
             parts += [rest] if rest else []
-        if done:
-            self._account(done)
 
     def _put_off(self, job: _Job, why: Why) -> None:
         reason, message = why
