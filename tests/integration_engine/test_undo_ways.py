@@ -743,3 +743,31 @@ def test_a_unique_value_that_a_row_of_the_target_alone_has(pairs, fresh_database
         done = undo.run(servers(pair), path, undo_dir=str(tmp_path), max_deletes=9)
         assert (done.verified, done.refused) == (True, ())
         assert both(pair, database) == old
+
+
+@pytest.mark.parametrize("flavor", FLAVORS[:2])
+def test_what_was_committed_of_a_batch_is_told_whatever_becomes_of_the_rest(pairs, fresh_database, tmp_path, flavor, monkeypatch):
+    """A batch goes in two parts, and somebody alters the table between them."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        create = ["CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t VALUES (1, 1), (2, 2), (3, 3), (4, 4)"]
+        old, _new, path = repaired(pair, database, tmp_path, create, ["UPDATE t SET v = -v"])
+        transaction, calls = putback._Rows.transaction, []
+
+        def parted(self, batch):
+            calls.append(len(batch))
+            if len(calls) == 1:
+                raise putback.NotAsIntended("as if")
+            if len(calls) == 3:
+                pair.a.execute("ALTER TABLE t COMMENT = 'new'", database=database)
+            return transaction(self, batch)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(putback._Rows, "transaction", parted)
+            done = undo.run(servers(pair), path, undo_dir=str(tmp_path))
+        assert calls == [4, 2, 2]
+        assert (reasons(done), done.changes.updated) == ({"schema_changed": 2}, 2)
+        assert sum(int(v) < 0 for _id, v in both(pair, database)["t"]) == 2
+        assert sum(entry.committed for entry in journal.read(done.undo_file).entries()) == 2
+        assert undo.run(servers(pair), path, undo_dir=str(tmp_path)).verified
+        assert both(pair, database) == old

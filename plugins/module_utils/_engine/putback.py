@@ -54,7 +54,7 @@ Failed = tuple[Difference, str, str]
 class Written:
     """What became of a batch: rows written, refused, and those that the server did not take (yet), by key.
 
-    ``stopped``: what ended it in its midst, in a table without transactions.
+    ``stopped``: what ended it in its midst.
     """
 
     done: list[Difference] = field(default_factory=list)
@@ -67,6 +67,7 @@ class Written:
         self.done += other.done
         self.refused += other.refused
         self.failed.update(other.failed)
+        self.stopped = self.stopped or other.stopped
 
 
 class PutBack(t.Protocol):
@@ -132,7 +133,13 @@ def write(way: PutBack, batch: t.Sequence[Difference]) -> Written:
         return Written(failed={batch[0].key: (batch[0], *why)})
     middle = len(batch) // 2
     found = write(way, batch[:middle])
-    found.add(write(way, batch[middle:]))
+    if not found.stopped:
+        try:
+            found.add(write(way, batch[middle:]))
+        except ReplError as exc:
+            if not found.done:
+                raise
+            found.stopped = exc  # what was written is told all the same
     return found
 
 
