@@ -112,9 +112,12 @@ class _WaitingRoom:
 
     def enter(self, circle: t.Sequence[RowId]) -> None:
         """Let these in, whatever they wait for, and all that waited for no others."""
-        self.rows.difference_update(circle)
-        self.waves.append(Wave(tuple(circle), is_circle=True))
-        self.let_in(other for row in circle for other in self._awaited_by.get(row, ()))
+        # Some may have gone in behind an earlier circle: any one of several was enough for them.
+        rest = tuple(row for row in circle if row in self.rows)
+        if rest:
+            self.rows.difference_update(rest)
+            self.waves.append(Wave(rest, is_circle=True))
+            self.let_in(other for row in rest for other in self._awaited_by.get(row, ()))
 
     def circles(self, most: int) -> list[list[RowId]]:
         """Groups of rows that wait for nothing but one another, or for an earlier group."""

@@ -72,6 +72,14 @@ def test_the_order_in_which_rows_come_does_not_matter():
     assert settle(waiting, 9).waves == (Wave((row(2), row(1), row(3)), is_circle=True), Wave((row(4),)))
 
 
+def test_one_of_a_circle_that_goes_in_behind_an_earlier_one_does_not_go_in_twice():
+    """Any of two is enough for it: the one of its own circle, or the one of the other."""
+    waiting = {row(1): [need(2)], row(2): [need(1)], row(6): [need(1, 4)], row(4): [need(6)]}
+    settled = settle(waiting, 9)
+    gone = [one for wave in settled.waves for one in wave.rows]
+    assert sorted(gone, key=str) == sorted(waiting, key=str)
+
+
 def test_one_that_relies_on_another_goes_in_last_and_only_if_that_one_stays():
     follows = {row(1): [need(9, unless_left=[2])], row(9): [need(2)], row(2): [need(3)], row(3): [need(8)]}
     assert settle(follows, 9).waves == (Wave((row(3),)), Wave((row(2),)), Wave((row(9),)), Wave((row(1),)))
