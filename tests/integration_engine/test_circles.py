@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+import pymysql
 import pytest
 from integration_engine.support import PASSWORD, REPAIR_GRANTS, account, image, servers
 
@@ -320,6 +321,31 @@ def test_no_reference_is_believed_that_was_not_seen_under_the_lock(pairs, fresh_
         assert image(pair.a, database)["customer"] == ours["customer"]
         assert image(pair.b, database)["customer"] == theirs["customer"]
         assert pair.links_healthy()
+
+
+@pytest.mark.parametrize("flavor", FLAVORS[:2])
+def test_what_a_circle_refers_to_cannot_go_before_it_is_committed(pairs, fresh_database, tmp_path, flavor, monkeypatch):
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        _ours, theirs = split(pair, database, only_b=["INSERT INTO customer VALUES (3, 'three', NULL, 4), (4, 'four', 1, 3)"])
+        count, waited = giving.Giver._more_than_these, []
+
+        def late(self, portions):
+            with suppress(pymysql.MySQLError):
+                try:
+                    settings = ["SET SESSION innodb_lock_wait_timeout = 1", "SET SESSION foreign_key_checks = 0"]
+                    pair.a.execute([*settings, "DELETE FROM address WHERE id = 1"], database, logged=False)
+                except pymysql.MySQLError as error:
+                    waited.append(error.args[0])
+                    raise
+            return count(self, portions)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(giving.Giver, "_more_than_these", late)
+            assert run(pair, database, tmp_path).in_sync
+        assert waited == [1205]
+        pair.wait()
+        assert image(pair.a, database) == theirs
 
 
 ODD = [

@@ -421,3 +421,20 @@ def test_a_date_of_a_text_is_repaired_where_it_is_a_date(pairs, fresh_database, 
         assert "id=6" in result.message
         pair.wait()
         assert image(pair.a, database) == good
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_check_whose_text_looks_escaped(pairs, fresh_database, tmp_path, flavor):
+    """MySQL shows ``_utf8mb4\\'x\\'``; what looks so in a text of MariaDB's is the text."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        table = (
+            "CREATE TABLE t (id int PRIMARY KEY, v varchar(20) CHECK (v <> 'my_name\\'s'), d date AS (CAST(v AS DATE)) STORED)"
+        )
+        rows = "INSERT INTO t (id, v) VALUES (1, '2024-01-01'), (2, '2024-01-02')"
+        good = made(pair, database, [table, rows], ["DELETE FROM t WHERE id = 1"])
+        assert run(pair, database, tmp_path).verified
+        assert_repaired(pair, database, good)
+        pair.b.execute("INSERT INTO t (id, v) VALUES (3, '2024-01-03')", database=database, logged=False)
+        result = run(pair, database, tmp_path, extra_rows="adopt")
+        assert (result.failed, result.changes.adopted) == (False, 1), result.message

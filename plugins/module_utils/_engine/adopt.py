@@ -162,11 +162,9 @@ class _Job(t.NamedTuple):
 class _Waiting:
     """Rows of one table to write, in bounded memory."""
 
-    def __init__(self, adoption: Adoption, jobs: t.Iterable[_Job] = ()) -> None:
+    def __init__(self, adoption: Adoption) -> None:
         self._adoption = adoption
         self._spool = Spool()
-        for job in jobs:
-            self.append(job)
 
     def append(self, job: _Job) -> None:
         """One more. Raises Refusal ``no_room``."""

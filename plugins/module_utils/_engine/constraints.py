@@ -66,7 +66,7 @@ def _breaking(
     """``items`` of the rows that break one of the clauses."""
     if not clauses:
         return frozenset()
-    holds = sqltext.conjunction(f"({sqltext.runnable(clause)})" for clause in clauses)
+    holds = sqltext.conjunction(f"({session.dialect.runnable(clause)})" for clause in clauses)
     return frozenset(session.rows(f"SELECT {items} FROM {rows} WHERE {condition} AND NOT ({holds}) {lock}"))
 
 

@@ -105,7 +105,7 @@ def refuse_other_dates(session: Session, table: Table, keys: t.Iterable[Row]) ->
     if not wanted or table.key is None:
         return
     space = KeySpace(table, table.key)
-    items = ", ".join([space.read_list, *(f"({sqltext.runnable(each)})" for each in wanted)])
+    items = ", ".join([space.read_list, *(f"({session.dialect.runnable(each)})" for each in wanted)])
     for some in in_batches(keys, _ROWS_AT_ONCE):
         query = f"SELECT {items} FROM {table.name.sql} WHERE {space.any_of(some)}"
         try:

@@ -125,6 +125,10 @@ class Dialect:
         """What to put before a query to get its plan as a table."""
         return "EXPLAIN" if self.is_mariadb else "EXPLAIN FORMAT=TRADITIONAL"
 
+    def runnable(self, expression: str) -> str:
+        """An expression of a definition as information_schema shows it, as a query takes it: MySQL's are escaped there."""
+        return expression if self.is_mariadb else sqltext.unescaped(expression)
+
     # -- locks and sessions --------------------------------------------------------------------
 
     @property

@@ -201,8 +201,9 @@ class Giver:
     def _not_as_intended(self, portions: t.Sequence[Portion]) -> Bad:
         bad: Bad = {}
         for portion in portions:
-            now = read_rows(self._source, portion.table, portion.new_keys)
-            for change, row, key in zip(portion.changes, portion.ids, portion.new_keys):
+            keys = portion.new_keys
+            now = read_rows(self._source, portion.table, keys)
+            for change, row, key in zip(portion.changes, portion.ids, keys):
                 if now.get(key) != change.target:
                     bad[row] = _OTHERWISE
         return bad
@@ -217,10 +218,8 @@ class Giver:
 
     def _more_than_these(self, portions: t.Sequence[Portion]) -> Bad:
         """All rows, where the transaction has changed others as well."""
-        counted, expected = (
-            self._changed(portions),
-            sum(_records(each.table, change) for each in portions for change in each.changes),
-        )
+        counted = self._changed(portions)
+        expected = sum(_records(each.table, change) for each in portions for change in each.changes)
         if counted == expected or (counted > expected and all(map(self._is_miscounted, portions))):
             return {}
         causes = filter(None, (miscounted_by(self._source, portion.table) for portion in portions))

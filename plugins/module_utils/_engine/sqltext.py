@@ -84,16 +84,16 @@ _ESCAPED = re.compile(r"_\w+\\'")
 
 def outside_literals(expression: str, change: Callable[[str], str]) -> str:
     """An expression as a server shows it (of a generated column, a CHECK, a partition), changed but for its string literals."""
-    return "".join(part if part.startswith("'") else change(part) for part in _LITERAL.split(runnable(expression)))
+    return "".join(part if part.startswith("'") else change(part) for part in _LITERAL.split(unescaped(expression)))
 
 
 def code_of(expression: str) -> str:
     """An expression as a server shows it, without its string literals and the quotes of its names."""
-    return _LITERAL.sub("", runnable(expression)).replace("`", "")
+    return _LITERAL.sub("", unescaped(expression)).replace("`", "")
 
 
-def runnable(expression: str) -> str:
-    """An expression as a server shows it, as it takes it in a query."""
+def unescaped(expression: str) -> str:
+    """An expression as a server shows it, without MySQL's escapes of a whole expression. What MariaDB shows may only look so."""
     return re.sub(r"\\(.)", r"\1", expression, flags=re.DOTALL) if _ESCAPED.search(expression) else expression
 
 
