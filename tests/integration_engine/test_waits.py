@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from integration_engine.support import image, servers
@@ -208,3 +208,29 @@ def test_what_was_committed_of_a_batch_is_told_whatever_becomes_of_the_rest(pair
         assert sum(entry.committed for entry in journal.read(result.undo_file).entries()) == 2
         assert undo.run(servers(pair), result.undo_file, undo_dir=str(tmp_path), max_deletes=9).changes.deleted == 2
         assert image(pair.a, database) == ours
+
+
+@pytest.mark.parametrize("flavor", FLAVORS[:2])
+def test_a_link_that_stops_while_the_source_is_given_rows_ends_the_run(pairs, fresh_database, tmp_path, flavor, monkeypatch):
+    """Replication is drained behind each batch, so no more than one is written that cannot be seen to arrive."""
+    pair = pairs(flavor)
+    with fresh_database(pair) as database:
+        split(pair, database, ["CREATE TABLE t (id int PRIMARY KEY)"], [], [], ["INSERT INTO t VALUES (1), (2), (3)"])
+        give = giving.Giver.give
+
+        def stopped(self, portions, circle=False):
+            bad = give(self, portions, circle)
+            pair.b.execute("STOP REPLICA SQL_THREAD")
+            return bad
+
+        try:
+            with monkeypatch.context() as patched:
+                patched.setattr(giving.Giver, "give", stopped)
+                result = run(pair, database, tmp_path, replace(ADOPT, batch_rows=1))
+        finally:
+            pair.b.execute("START REPLICA SQL_THREAD")
+        assert (result.failed, result.verified, result.changes.adopted) == (True, False, 1)
+        assert "broken_link" in {each.reason for each in result.tables}, result.message
+        pair.wait()
+        assert [row[0] for row in image(pair.a, database)["t"]] == [b"1"]
+        assert run(pair, database, tmp_path).in_sync
